@@ -18,6 +18,7 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/download.smk"
+include: "workflow/rules/combine.smk"
 include: "workflow/rules/extract.smk"
 include: "workflow/rules/degrade.smk"
 include: "workflow/rules/train.smk"

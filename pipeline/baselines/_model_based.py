@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pipeline.physics.reconstruction import Penalty
 
 MAX_VOXELS = 16_000_000
-"""Larger volumes are reconstructed in parts; the solver needs about 60 bytes per voxel."""
+"""Larger volumes are reconstructed in parts; the solver needs about 100 bytes per voxel."""
 OVERLAP = 12
 """Voxels by which parts of a volume overlap on either side; the influence of a voxel decays much faster."""
 

@@ -64,19 +64,14 @@ def combine(
             f"--thickness-mm: {len(thickness_mm)} values for {len(scans)} scans; give one for all, or one for each."
         )
     from pipeline.config.combine import Combine
-    from pipeline.fidelity.gate.scans import check_scans
-    from pipeline.files import write_text
     from pipeline.inference.combine.files import combine_files
     from pipeline.inference.combine.reading import Source
     from pipeline.models.device import choose_device
-    from pipeline.provenance.combined import page_path, record_of, write_record
-    from pipeline.reporting.pages.combined import combined_page
+    from pipeline.provenance.combined import page_path
+    from pipeline.reporting.pages.combined import write_reports
 
     given = thickness_mm * len(scans) if len(thickness_mm) == 1 else thickness_mm or (None,) * len(scans)
     sources = [Source(path, thickness, frame, series) for path, thickness in zip(scans, given, strict=True)]
     settings = Combine(method=method, voxel_mm=voxel_mm, motion=motion, force=force)
     found = combine_files(sources, output, settings, like=like, device=choose_device(device))
-    record = record_of(found, settings, check_scans(found))
-    write_record(output, record)
-    if report:
-        write_text(page_path(output), combined_page(output.name, found, record))
+    write_reports(output, found, settings, page_path(output) if report else None)

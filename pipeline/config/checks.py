@@ -66,11 +66,13 @@ def check_volumes(
 def _check_sources(volumes: Sequence[Volume], known: Mapping[str, Source]) -> Iterator[str]:
     """Check that sources exist and contain images."""
     for index, volume in enumerate(volumes):
-        place = "collections" if volume.is_stack else f"volumes[{index}].source"
-        if volume.source not in known:
-            yield f"{place}: {volume.source!r} is unknown; {plugins.suggest(volume.source, known)}"
-        elif known[volume.source].network is not None:
-            yield f"{place}: {volume.source!r} contains network weights, not an image"
+        key = "sources" if volume.is_combined else "source"
+        place = "collections" if volume.is_stack else f"volumes[{index}].{key}"
+        for name in volume.source_names:
+            if name not in known:
+                yield f"{place}: {name!r} is unknown; {plugins.suggest(name, known)}"
+            elif known[name].network is not None:
+                yield f"{place}: {name!r} contains network weights, not an image"
         if volume.segmentation is not None and volume.segmentation not in known:
             nearest = plugins.suggest(volume.segmentation, known)
             yield f"volumes[{index}].segmentation: {volume.segmentation!r} is unknown; {nearest}"
@@ -104,7 +106,8 @@ def check_leaks(volumes: Sequence[Volume], min_gap_slices: int) -> Iterator[str]
         pair = f"volumes {one.id!r} ({one.split}) and {other.id!r} ({other.split})"
         if one.subject != other.subject:
             if not _pictures_apart(one, other):
-                yield f"{pair}: the same source {one.source!r} is assigned to two subjects"
+                shared = next(name for name in one.source_names if name in other.source_names)
+                yield f"{pair}: the same source {shared!r} is assigned to two subjects"
             continue
         if "test" in (one.split, other.split):
             yield f"{pair}: subject {one.subject!r} is in two splits; use 'test_within_subject' for a held-out block"
@@ -126,34 +129,39 @@ def check_same_files(volumes: Sequence[Volume], sources: Mapping[str, Source]) -
         volumes: all volumes of the run.
         sources: all known sources; volumes of other sources are skipped.
     """
-    groups: dict[Hashable, list[Volume]] = defaultdict(list)
-    identities = {name: _identities(sources[name]) for name in {volume.source for volume in volumes} & sources.keys()}
+    groups: dict[Hashable, list[tuple[Volume, str]]] = defaultdict(list)
+    used = {name for volume in volumes for name in volume.source_names}
+    identities = {name: _identities(sources[name]) for name in used & sources.keys()}
     for volume in volumes:
-        for identity in identities.get(volume.source, ()):
-            groups[identity].append(volume)
+        for name in volume.source_names:
+            for identity in identities.get(name, ()):
+                groups[identity].append((volume, name))
     reported: set[frozenset[str]] = set()
     for group in groups.values():
-        one, other = _first_leak(group) or (None, None)
-        if one is None or other is None or frozenset((one.id, other.id)) in reported:
+        leak = _first_leak(group)
+        if leak is None:
+            continue
+        (one, name), (other, other_name) = leak
+        if frozenset((one.id, other.id)) in reported:
             continue
         reported.add(frozenset((one.id, other.id)))
         yield (
-            f"volumes {one.id!r} ({one.split}) and {other.id!r} ({other.split}): the sources {one.source!r} and "
-            f"{other.source!r} are the same file ({_address(sources[one.source])}), which is assigned to two subjects; "
+            f"volumes {one.id!r} ({one.split}) and {other.id!r} ({other.split}): the sources {name!r} and "
+            f"{other_name!r} are the same file ({_address(sources[name])}), which is assigned to two subjects; "
             "use another file, or assign both volumes to one subject and one split"
         )
 
 
-def _first_leak(group: Sequence[Volume]) -> tuple[Volume, Volume] | None:
-    """Return the first two volumes of a file with different splits, subjects and sources."""
-    if len({volume.split for volume in group}) < 2 or len({volume.source for volume in group}) < 2:  # noqa: PLR2004
+def _first_leak(group: Sequence[tuple[Volume, str]]) -> tuple[tuple[Volume, str], tuple[Volume, str]] | None:
+    """Return the first two volumes of a file with different splits, subjects and sources, each with its source."""
+    if len({volume.split for volume, _ in group}) < 2 or len({name for _, name in group}) < 2:  # noqa: PLR2004
         return None
-    pairs = ((one, other) for one, other in combinations(group, 2) if one.split != other.split)
+    pairs = ((one, other) for one, other in combinations(group, 2) if one[0].split != other[0].split)
     return next(
         (
             (one, other)
             for one, other in pairs
-            if one.source != other.source and one.subject != other.subject and not _images_apart(one, other)
+            if one[1] != other[1] and one[0].subject != other[0].subject and not _images_apart(one[0], other[0])
         ),
         None,
     )
@@ -206,7 +214,8 @@ def _related(volumes: Sequence[Volume]) -> Iterator[tuple[Volume, Volume]]:
     groups: dict[tuple[str, str], list[int]] = defaultdict(list)
     for index, volume in enumerate(volumes):
         groups["subject", volume.subject].append(index)
-        groups["source", volume.source].append(index)
+        for name in volume.source_names:
+            groups["source", name].append(index)
     pairs = {pair for group in groups.values() for pair in combinations(group, 2)}
     yield from ((volumes[one], volumes[other]) for one, other in sorted(pairs))
 
@@ -215,7 +224,7 @@ def check_derivatives(volumes: Sequence[Volume], sources: Mapping[str, Source]) 
     """Check for results with the same name among the BIDS derivatives."""
     taken: dict[str, Volume] = {}
     for volume in volumes:
-        source = sources.get(volume.source)
+        source = sources.get(volume.origin)
         if volume.split not in EVALUATED_SPLITS or not isinstance(source, LocalSource) or source.bids is None:
             continue
         name = derivative_path(source.path_in_bids)
@@ -239,7 +248,7 @@ def _pictures_apart(one: Volume, other: Volume) -> bool:
 
 def gap_between(one: Volume, other: Volume) -> int | None:
     """Return the number of slices between two blocks of a source; negative if they overlap."""
-    if one.source != other.source or one.slices is None or other.slices is None:
+    if one.origin != other.origin or one.slices is None or other.slices is None:
         return None
     return max(one.slices[0], other.slices[0]) - min(one.slices[1], other.slices[1])
 

@@ -12,7 +12,7 @@ Method = Literal["total_variation", "least_squares"]
 
 
 class Combine(Section):
-    """Combination of several scans of one head into one isotropic volume."""
+    """Combination of several scans of one head into one isotropic volume, for volumes that list `sources`."""
 
     method: Method = "total_variation"
     """penalty of the reconstruction: total_variation (sharper) or least_squares (linear)"""

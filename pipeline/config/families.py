@@ -15,6 +15,8 @@ from pipeline.config.volumes import Volume
 ROOM = "pipeline.formats"
 COLLECTION_FORMAT = "tiff_stack"
 """Format of the results of a collection of pictures."""
+COMBINED_FORMAT = "nifti"
+"""Format of volumes that are combined from several scans."""
 
 
 @cache
@@ -44,7 +46,9 @@ def format_of_volume(volume: Volume, sources: Mapping[str, Source]) -> str | Non
     """Return the format of a volume, from its source or from its file name; None if unknown."""
     if volume.is_stack:
         return COLLECTION_FORMAT
-    source = sources[volume.source]
+    if volume.is_combined:
+        return COMBINED_FORMAT
+    source = sources[volume.origin]
     return source.format or format_by_name(source.file_name)
 
 
@@ -55,8 +59,8 @@ def result_suffix(volume: Volume, sources: Mapping[str, Source]) -> str:
 
 def check_formats(volumes: Sequence[Volume], sources: Mapping[str, Source]) -> Iterator[str]:
     """Check that the format of every volume is known; arguments as for `format_of_volume`."""
-    known = [volume for volume in volumes if volume.source in sources and sources[volume.source].network is None]
-    for name in dict.fromkeys(volume.source for volume in known if format_of_volume(volume, sources) is None):
+    known = [volume for volume in volumes if volume.origin in sources and sources[volume.origin].network is None]
+    for name in dict.fromkeys(volume.origin for volume in known if format_of_volume(volume, sources) is None):
         choices = ", ".join(name for name in plugins.names(ROOM) if name != COLLECTION_FORMAT)
         yield (
             f"sources.{name}: the name {sources[name].file_name!r} does not determine the file format; set the key "

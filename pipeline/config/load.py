@@ -216,7 +216,7 @@ def check_files(run: Run) -> None:
     weights = [run.train.initial_weights] if run.network_methods else []
     if run.evaluate.needs_features or any(run.recipe(method).needs_perceptual for method in run.trained_methods):
         weights.append(run.train.perceptual_weights)
-    used = [name for volume in run.volumes for name in (volume.source, volume.segmentation) if name]
+    used = [name for volume in run.volumes for name in (*volume.source_names, volume.segmentation) if name]
     local = {name: run.sources.get(name) for name in dict.fromkeys([*used, *weights])}
     mistakes = [
         _missing(name, source)

@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints
 
 from pipeline.config.base import Section
 from pipeline.config.bids.names import DESCRIPTION, ERROR_MAP, derivative_path
+from pipeline.config.combine import Combine
 from pipeline.config.datasets import Dataset
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, filled
 from pipeline.config.sections import (
@@ -60,6 +61,7 @@ class Run(Section):
     baselines are compared, and the pretrained network if it supports `degrade.factor`"""
     recipes: dict[Identifier, Recipe] = Field(default={})
     """recipes by name: new ones, or changes to presets; values left out are those of the preset"""
+    combine: Combine = Combine()
     extract: Extract = Extract()
     degrade: Degrade = Degrade()
     train: Train = Train()
@@ -174,7 +176,7 @@ class Run(Section):
     def _derived(self, label: str) -> dict[str, str]:
         found: dict[str, str] = {}
         for identifier in self.evaluated_ids:
-            source = self.sources.get(self.volume(identifier).source)
+            source = self.sources.get(self.volume(identifier).origin)
             if isinstance(source, LocalSource) and source.bids is not None:
                 found[derivative_path(source.path_in_bids, label)] = identifier
         return found

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Discriminator, Field, StringConstraints, Tag, model_validator
 
 from pipeline.config.base import Section
 
 Split = Literal["train", "val", "test", "test_within_subject"]
 TEST_SPLITS: tuple[Split, ...] = ("test", "test_within_subject")
 EVALUATED_SPLITS: tuple[Split, ...] = (*TEST_SPLITS, "val")
+MIN_SOURCES = 2
 
 Identifier = Annotated[
     str,
@@ -37,6 +38,17 @@ Folder = Annotated[str, AfterValidator(_check_folder)]
 
 
 Micrometres = Annotated[float, Field(gt=0)]
+Thickness = Annotated[float, Field(gt=0, le=50)]
+
+
+def _one_or_several(value: object) -> str:
+    return "several" if isinstance(value, list | tuple) else "one"
+
+
+Thicknesses = Annotated[
+    Annotated[Thickness, Tag("one")] | Annotated[tuple[Thickness, ...], Tag("several")],
+    Discriminator(_one_or_several),
+]
 
 TISSUE_ORDERS: Mapping[str, tuple[str, str, str]] = {
     "csf-grey-white": ("csf", "grey", "white"),
@@ -55,8 +67,12 @@ class Volume(Section):
     split: Split
     """train; val: used to select settings; test: subjects that are in no other split; test_within_subject: a held-out
     block of a training subject"""
-    source: str
+    source: str | None = None
     """name of a known source, or of an entry of `sources`"""
+    sources: tuple[str, ...] | None = None
+    """instead of `source`: names of two or more sources, each a scan of this head in the same contrast. They are
+    combined into one volume with isotropic voxels (section combine), which the run then uses as if it were a single
+    scan, and which is its reference; the first one defines position and intensities"""
     segmentation: str | None = None
     """source of a segmentation: an integer label for every voxel of the volume, 0 for the background; used by the
     region `labels` of evaluate"""
@@ -78,9 +94,10 @@ class Volume(Section):
     voxel_um: Annotated[tuple[Micrometres, Micrometres, Micrometres] | None, Field()] = None
     """voxel size along x (columns), y (rows) and z (slices) in micrometres, for micrographs whose file
     does not contain it"""
-    thickness_mm: Annotated[float, Field(gt=0, le=50)] | None = None
+    thickness_mm: Thicknesses | None = None
     """slice thickness in mm (full width at half maximum of the slice profile), for volumes whose file or BIDS sidecar
-    does not state it correctly; it differs from the slice spacing if there are gaps or overlaps"""
+    does not state it correctly; it differs from the slice spacing if there are gaps or overlaps. For `sources`, one
+    number for all, or a list with one for each"""
     tissues: Literal["csf-grey-white", "white-grey-csf"] | None = None
     """for skull-stripped volumes: the tissues in order of intensity, csf-grey-white for T1-weighted and white-grey-csf
     for T2-weighted images; null labels the three intensity classes dark, medium and bright"""
@@ -92,6 +109,52 @@ class Volume(Section):
         if self.is_stack and given:
             raise ValueError(f"{given[0]} applies to volumes, not to a stack of pictures of a collection")
         return self
+
+    @model_validator(mode="after")
+    def _check_sources(self) -> Volume:
+        if (self.source is None) == (self.sources is None):
+            raise ValueError("give either source, or sources with two or more scans of one head")
+        if self.sources is None:
+            if isinstance(self.thickness_mm, tuple):
+                raise ValueError("thickness_mm is one number; a list is for sources, with one number for each")
+            return self
+        if len(self.sources) < MIN_SOURCES:
+            raise ValueError("sources lists fewer than two scans; for a single one, give source")
+        twice = [name for index, name in enumerate(self.sources) if name in self.sources[:index]]
+        if twice:
+            raise ValueError(f"sources lists {twice[0]!r} twice; every scan counts once")
+        keys = ("shard", "folder", "frame", "channel", "series", "voxel_um")
+        given = [key for key in keys if getattr(self, key) is not None]
+        if given:
+            raise ValueError(f"{given[0]} applies to a single source; the sources of one head are single volumes in mm")
+        if isinstance(self.thickness_mm, tuple) and len(self.thickness_mm) != len(self.sources):
+            raise ValueError(
+                f"thickness_mm has {len(self.thickness_mm)} values for {len(self.sources)} sources; give one number "
+                "for all, or one for each"
+            )
+        return self
+
+    @property
+    def source_names(self) -> tuple[str, ...]:
+        """Names of all sources."""
+        return self.sources or (self.source or "",)
+
+    @property
+    def origin(self) -> str:
+        """Name of the source; of several, their names joined by "+", which no name contains."""
+        return "+".join(self.source_names)
+
+    @property
+    def is_combined(self) -> bool:
+        """Whether this is a volume combined from several scans."""
+        return self.sources is not None
+
+    @property
+    def thicknesses_mm(self) -> tuple[float | None, ...]:
+        """Slice thickness of every source; None where it is not given."""
+        if isinstance(self.thickness_mm, tuple):
+            return self.thickness_mm
+        return (self.thickness_mm,) * len(self.source_names)
 
     @property
     def is_stack(self) -> bool:

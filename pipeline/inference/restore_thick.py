@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import numpy as np
+
 from pipeline import plugins
-from pipeline.baselines.tuning.apply import BASELINES, upsample
+from pipeline.baselines.tuning.apply import BASELINES, default_settings, upsample
 from pipeline.config.sections import Extract, Infer
 from pipeline.errors import UserError, about
 from pipeline.formats import Part, format_of
@@ -27,6 +29,9 @@ from pipeline.physics.resolved_profile import resolved_profile, slice_axis_of
 logger = logging.getLogger(__name__)
 
 ROUNDING = 1e-6
+MIN_SIGMA = 0.015
+"""Lower bound of the noise level, as a fraction of the intensity range, for which settings are chosen: slices of real
+scans differ by more than their noise, which would be restored as stripes."""
 
 
 def is_baseline(model: str) -> bool:
@@ -66,7 +71,10 @@ def restore_thick_slices(
     with about(str(source)):
         image = as_thick_slices(normalise(original, extraction), settings.noise_sigma, thickness_mm, source.name)
     logger.info("%s: restoring by %s, %s", source.name, method, image.forward_model.describe())
-    restored = upsample(image, method)
+    # Ringing around a dark background would be clipped by files of unsigned integers, which would seem a loss.
+    level = max(image.forward_model.noise_sigma, MIN_SIGMA)
+    tuning = {method: default_settings(method, level)}
+    restored = np.maximum(upsample(image, method, tuning), image.data.min())
     agreement = agreement_with_measurement(restored, image.data, image.forward_model)
     check_agreement(source.name, agreement, force=settings.force)
     clipped = write_prediction(output, image, restored)

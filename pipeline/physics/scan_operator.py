@@ -142,14 +142,21 @@ class ScanOperator:
             result += part[0, 0]
         return result
 
-    def inside(self) -> NDArray[np.bool_]:
-        """Return the voxels of the scan whose centres lie in the output grid, slice axis first."""
+    def inside(self, reach: float = 0.0) -> NDArray[np.bool_]:
+        """Return the voxels of the scan that lie in the output grid, slice axis first.
+
+        Args:
+            reach: distance on either side of the slice, in slice thicknesses, that must lie in the grid, too; 0 for the
+                centre of the voxel alone.
+        """
         matrix = np.linalg.inv(self.output.affine) @ np.linalg.inv(self.motion) @ self.scan.affine
         result = np.ones([self.scan.shape[axis] for axis in self._order], dtype=bool)
         indices = np.ogrid[tuple(slice(size) for size in result.shape)]
+        distance = reach * self.profile.thickness_mm / self.scan.spacing[self.slice_axis]
         for row, size in zip(matrix[:3], self.output.shape, strict=True):
             position = sum(row[axis] * index for axis, index in zip(self._order, indices, strict=True)) + row[3]
-            result &= (position > -0.5) & (position < size - 0.5)  # noqa: PLR2004
+            margin = abs(row[self.slice_axis]) * distance - 0.5
+            result &= (position > margin) & (position < size - 1 - margin)
         return result
 
     def _means(self, fine: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from pipeline.tables.history import CLOCK
 KINDS: Mapping[str, tuple[str, ...]] = {
     "networks": ("models/**/*.safetensors", "models/**/*.csv", "models/**/*.md", "models/**/*.json"),
     "super-resolved volumes": ("sr/**/*", "bids/**/*"),
+    "combined scans": ("combined/*",),
     "predictions of all methods": ("predictions/**/*",),
     "tables": ("metrics/*.csv", "duplicates.csv"),
 }

@@ -47,7 +47,7 @@ class SourceRecord(DownloadRecord):
         """Complete the record of a download with the uses of the source in a run."""
         name = download.name
         source = {**known_sources(), **run.sources}.get(name)
-        uses = [volume.id for volume in run.volumes if volume.source == name]
+        uses = [volume.id for volume in run.volumes if name in volume.source_names]
         uses += [f"segmentation of {volume.id}" for volume in run.volumes if volume.segmentation == name]
         if run.train.initial_weights == name:
             uses.append("initial weights")
@@ -69,7 +69,7 @@ class VolumeRecord(Section):
     subject: str
     split: str
     source: str
-    """name of the source"""
+    """name of the source; of a volume combined from several scans, their names joined by +"""
     source_sha256: str
     plane: str
     """axial, coronal or sagittal; "picture" for micrographs and pictures"""
@@ -101,6 +101,11 @@ class VolumeRecord(Section):
     orientation: str | None
     """orientation of the axes in the file, such as "LIA\""""
     stored_dtype: str
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of all sources."""
+        return tuple(self.source.split("+"))
 
     @classmethod
     def of_image(cls, image: Image) -> VolumeRecord:

@@ -67,14 +67,20 @@ class Paragraph:
 def describe_data(volumes: Sequence[VolumeRecord], record: Provenance, books: Bibliography) -> Paragraph:
     """Describe the volumes and their sources."""
     sentences = []
-    for name in dict.fromkeys(volume.source for volume in volumes):
+    for name in dict.fromkeys(name for volume in volumes for name in volume.sources):
         source = record.source(name)
         version = f", version {source.version}" if source and source.version else ""
-        used = ", ".join(volume.id for volume in volumes if volume.source == name)
+        used = ", ".join(volume.id for volume in volumes if name in volume.sources)
         title = (source and source.title) or name
         mark = books.cite_text(source.citation if source else "")
         licence = (source and source.licence) or "not stated"
         sentences.append(f"{used}: {title}{mark} (source {name}{version}; licence: {licence}).")
+    combined = [volume.id for volume in volumes if len(volume.sources) > 1]
+    if combined:
+        sentences.append(
+            f"{', '.join(combined)}: several scans of one head, combined into one volume with isotropic voxels"
+            f"{books.cite('gholipour2010')}."
+        )
     return Paragraph("Data", " ".join(sentences))
 
 

@@ -132,6 +132,11 @@ class VolumeReport:
         return [gate for gate in self.gates if gate.method == self.deliver and not gate.passed]
 
     @property
+    def is_combined(self) -> bool:
+        """Whether the reference was combined from several scans."""
+        return any(len(one.sources) > 1 for one in self.run.provenance.volumes if one.id == self.id)
+
+    @property
     def setbacks(self) -> list[Setback]:
         """Properties other than similarity in which the deliverable is worse than the best baseline."""
         return [

@@ -36,7 +36,7 @@ def run(options: Options) -> None:
     """Write the table."""
     max_distance = options.settings.max_distance
     archives = dict(zip(options.sources, options.input, strict=True))
-    pictures = [picture for volume in options.volumes for picture in hashed(volume, archives[volume.source])]
+    pictures = [picture for volume in options.volumes for picture in hashed(volume, archives[volume.origin])]
     rows = list(near_duplicates(pictures, max_distance))
     extracted = [list(hashed_slices(path)) for path in tqdm(options.extracted, unit="volume", disable=None)]
     DUPLICATES.write(options.output, [*rows, *similar_volumes(extracted, max_distance)])

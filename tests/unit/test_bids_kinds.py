@@ -321,7 +321,7 @@ def test_an_ome_file_without_a_size_has_that_of_its_sidecar(
 def test_a_stack_has_the_size_of_its_sidecar_after_extraction(here: Path) -> None:
     run = run_of(micrographs())
     volume = run.volume("sub-03_sample-A_stain-LFB_BF")
-    path = getattr(run.sources[volume.source], "path")  # noqa: B009 (a local source)
+    path = getattr(run.sources[volume.origin], "path")  # noqa: B009 (a local source)
     image = format_of(Path(path)).read(Path(path), Part(voxel_um=volume.voxel_um))
     assert image.spacing == pytest.approx((0.5, 0.6, 2.0)) and image.unit == "um" and image.data.shape == (48, 40, 3)
 

@@ -168,7 +168,7 @@ def test_allowed_values_are_told_in_words() -> None:
     words = {name: in_words(Place.of_field(field)) for name, field in Volume.model_fields.items()}
     assert words["split"] == "one of train, val, test, test_within_subject"
     assert words["slices"] == "list of 2: [whole number >= 0; whole number >= 1], or null"
-    assert words["source"] == "text"
+    assert words["source"] == "text, or null"
 
 
 PUBLIC_DATA = ("bids.yaml", "em.yaml", "fluorescence.yaml", "ixi.yaml", "openneuro.yaml")
@@ -193,7 +193,7 @@ def test_an_example_is_sound_says_what_it_is_and_puts_nobody_in_two_splits(
     check(CHECKOUT / "examples" / name)
     assert run.run != "demo" and "volumes" in values, "or the volumes of the default run would be used too"
     known = {**known_sources(), **run.sources}
-    used = [known[source] for source in {volume.source for volume in run.volumes}]
+    used = [known[source] for source in {volume.origin for volume in run.volumes}]
     if name == "own-volumes.yaml":
         return
     assert all(source.licence != "not stated" and source.citation and source.title for source in used)

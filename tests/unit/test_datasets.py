@@ -355,7 +355,7 @@ def test_the_members_of_an_archive_share_one_download() -> None:
     subjects = {"train": ["IXI000"], "val": ["IXI001"], "test": ["IXI002"]}
     run = run_of({**dataset, "subjects": subjects}, sources=sources)
     assert splits(run) == {"IXI000-T1": "train", "IXI001-T1": "val", "IXI002-T1": "test"}
-    made = [run.sources[volume.source] for volume in run.volumes]
+    made = [run.sources[volume.origin] for volume in run.volumes]
     assert {getattr(source, "url", None) for source in made} == {"https://host/all.tar"}
     assert [source.file_name for source in made] == [f"IXI00{index}-T1.nii.gz" for index in range(3)]
     assert {source.licence for source in made} == {"CC BY"}

@@ -3,7 +3,7 @@
 BIDS_LINKS = RUN.bids_links
 DERIVATIVES = {**RUN.derivatives, **RUN.derived_error_maps}
 # Source of every derivative, and its entry: one line of JSON.
-RAW = {name: SOURCES[RUN.volume(volume).source] for name, volume in DERIVATIVES.items()}
+RAW = {name: SOURCES[RUN.volume(volume).origin] for name, volume in DERIVATIVES.items()}
 ENTRIES = [
     as_json(
         {

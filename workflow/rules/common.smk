@@ -65,6 +65,13 @@ def source_file(name):
     return f"resources/{name}/{SOURCES[name].file_name}"
 
 
+def volume_file(volume):
+    """Return the path of the file that a volume is extracted from."""
+    if volume.is_combined:
+        return COMBINED.format(volume=volume.id)
+    return source_file(volume.origin)
+
+
 def local_file(wildcards):
     """Return the local file of a source as an input, so that Snakemake detects changes.
 
@@ -95,6 +102,15 @@ def tested(wildcards):
     if not RUN.is_tested:
         raise WorkflowError(f"this target requires test volumes; {NOT_TESTED}")
     return expand(EXTRACTED, volume=RUN.ids(*TEST_SPLITS))
+
+
+def pretrained(wildcards):
+    """Return the pretrained network, or stop if networks do not support the factor."""
+    if not NETWORKS:
+        raise WorkflowError(
+            f"degrade.factor: this target trains networks, which do not support {RUN.degrade.factor}"
+        )
+    return expand(GENERATOR, method=NETWORKS[0])
 
 
 def stored_results(wildcards):
@@ -160,6 +176,9 @@ SUFFIXES = {
 }
 
 EXTRACTED = f"{RESULTS}/extracted/{{volume}}.safetensors"
+# Volumes with several sources, and the file into which these are combined.
+SEVERAL = [volume for volume in RUN.volumes if volume.is_combined]
+COMBINED = f"{RESULTS}/combined/{{volume}}.nii.gz"
 DEGRADED = f"{RESULTS}/degraded/{{volume}}.safetensors"
 MODEL = f"{RESULTS}/models/{{method}}"
 GENERATOR = f"{MODEL}/generator.safetensors"

@@ -1,4 +1,4 @@
-STACK_SOURCES = list(dict.fromkeys(volume.source for volume in STACKS))
+STACK_SOURCES = list(dict.fromkeys(volume.origin for volume in STACKS))
 # Small jobs that are grouped into one cluster job. Stacks depend on the table of duplicates, which depends on the volumes:
 # a common group would be circular.
 GROUPS = {
@@ -40,9 +40,7 @@ rule duplicates:
 
 rule extract:
     input:
-        source=by(
-            "volume", {volume.id: source_file(volume.source) for volume in RUN.volumes}
-        ),
+        source=by("volume", {volume.id: volume_file(volume) for volume in RUN.volumes}),
         segmentation=by(
             "volume",
             {
@@ -55,7 +53,10 @@ rule extract:
         sidecar=by(
             "volume",
             {
-                volume.id: SOURCES[volume.source].own_sidecar or []
+                volume.id: (
+                    not volume.is_combined and SOURCES[volume.origin].own_sidecar
+                )
+                or []
                 for volume in RUN.volumes
             },
         ),

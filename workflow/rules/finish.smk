@@ -10,6 +10,7 @@ FINISHED = [
     *expand(rules.publish.output.manifest, shard=SHARDS),
     *expand(rules.publish_pages.output.manifest, shard=SHARDS),
     *(rules.derivatives.output if DERIVATIVES else []),
+    *expand(rules.combine.output, volume=[volume.id for volume in SEVERAL]),
 ]
 
 

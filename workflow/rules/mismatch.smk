@@ -6,15 +6,6 @@ DEGRADATIONS = degradations(RUN.degradations, RUN.degrade)
 DEGRADED_OTHERWISE = f"{MISMATCH}/{{degradation}}/degraded/{{volume}}.safetensors"
 
 
-def pretrained(wildcards):
-    """Return the pretrained network, or stop if networks do not support the factor."""
-    if not NETWORKS:
-        raise WorkflowError(
-            f"degrade.factor: this target trains networks, which do not support {RUN.degrade.factor}"
-        )
-    return expand(GENERATOR, method=NETWORKS[0])
-
-
 wildcard_constraints:
     degradation="|".join(DEGRADATIONS),
 

@@ -1,5 +1,5 @@
 USED_SOURCES = {
-    *(volume.source for volume in RUN.volumes),
+    *(name for volume in RUN.volumes for name in volume.source_names),
     *(volume.segmentation for volume in RUN.volumes if volume.segmentation),
     *([WEIGHTS] if NETWORKS else []),
 }

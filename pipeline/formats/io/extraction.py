@@ -65,7 +65,8 @@ def read_block(
             "%s: how large a pixel is, is not known: lengths are in pixels until voxel_um is given", volume.id
         )
     image = with_sidecar(image, sidecar) if sidecar else image
-    image = with_thickness(image, volume.thickness_mm, f"volume {volume.id!r}")
+    thickness = None if volume.is_combined else volume.thicknesses_mm[0]
+    image = with_thickness(image, thickness, f"volume {volume.id!r}")
     log_profile(image, volume.id)
     image = replace(image, slicing=slicing_of(image, settings.plane))
     axis = image.slice_axis
@@ -138,7 +139,7 @@ def extract(
         result = read_stack(source, volume, settings, near_duplicates)
     else:
         result = read_block(source, volume, settings, format_name, segmentation, sidecar)
-    identity = Identity(volume.id, volume.subject, volume.split, volume.source, sha256_of(source))
+    identity = Identity(volume.id, volume.subject, volume.split, volume.origin, sha256_of(source))
     write_image(output, replace(result, identity=identity))
     count = len(result.block.foreground_slices)
     logger.info(

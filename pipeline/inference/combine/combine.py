@@ -94,7 +94,8 @@ def combine(
     spread = stages.array("spread", lambda: leave_one_out_spread(registered, work, device))
     mean = mean_of(registered, grid)
     whole = mean.copy()
-    whole[block] = volume
+    # Ringing around a dark background would be clipped by files of unsigned integers, which would seem a loss.
+    whole[block] = np.maximum(volume, min(float(scan.matched().min()) for scan in registered))
     outside = np.zeros(grid.shape, dtype=np.float32)
     outside[block] = spread
     return Combined(grid, registered, whole, mean, outside)

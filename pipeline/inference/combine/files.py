@@ -65,6 +65,7 @@ def combine_files(
     }
     stages = Stages.beside(output, inputs)
     found = combine(scans, grid, method=settings.method, move=settings.motion, device=device, stages=stages)
+    found = _without_negative_magnitudes(found)
     check_agreement(output.name, _agreement(found), force=settings.force)
     image = replace(target, data=found.volume, affine=grid.affine, masks={}, slice_profile=None)
     clipped = plugins.load(ROOM, image.header.format).write(output, image)
@@ -73,6 +74,21 @@ def combine_files(
     Stages.remove(output)
     logger.info("%s written: %s voxels", output, " x ".join(map(str, grid.shape)))
     return found
+
+
+def _without_negative_magnitudes(found: Combined) -> Combined:
+    """Return the volume clipped at 0 if no scan has negative values: reconstructions ring beside edges.
+
+    The noise models of magnitude images, and many programs, refuse negative values.
+    """
+    lowest = [scan.image.block.stored_minimum for scan in found.scans]
+    if any(one is None or one < 0 for one in lowest):
+        return found
+    intensity = found.scans[0].image.intensity
+    zero = np.float32(intensity.normalise(np.zeros(1, dtype=np.float32))[0])
+    # One step above, so that rounding does not make it negative again.
+    floor = np.nextafter(zero, np.float32(1)) if zero else zero
+    return replace(found, volume=np.maximum(found.volume, floor))
 
 
 def _fingerprint(path: Path) -> str:

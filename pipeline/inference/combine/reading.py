@@ -12,6 +12,7 @@ from tqdm import tqdm
 from pipeline.config.sections import Extract
 from pipeline.errors import UserError, about
 from pipeline.formats import Part, format_of
+from pipeline.formats._sidecar import with_sidecar
 from pipeline.image.image import Image
 from pipeline.image.intensity_limits import limited
 from pipeline.image.normalisation import normalise
@@ -36,12 +37,14 @@ class Source:
         thickness_mm: slice thickness (full width at half maximum); None if the user does not give it.
         frame: volume of a 4-D file.
         series: image to read if the file contains several.
+        sidecar: BIDS sidecar, from which the slice thickness is read; None for that beside the file, if there is one.
     """
 
     path: Path
     thickness_mm: float | None = None
     frame: int | None = None
     series: str | None = None
+    sidecar: Path | None = None
 
 
 def read_scans(sources: Sequence[Source], *, move: bool = True) -> tuple[Scan, ...]:
@@ -89,6 +92,8 @@ def read_grid(path: Path) -> Grid:
 
 def _read(source: Source) -> Scan:
     image = format_of(source.path).read(source.path, Part(frame=source.frame, series=source.series))
+    if source.sidecar is not None:
+        image = with_sidecar(image, source.sidecar)
     _check_voxel_size(image)
     if image.stack.has_channels:
         raise UserError("has several channels; only grey images of heads are combined.")

@@ -17,7 +17,7 @@ from pipeline.image.rigid import IDENTITY, Rigid
 from pipeline.image.slice_profile import SliceProfile
 from pipeline.physics.scan_operator import Grid, ScanOperator, slices_back, slices_first
 
-MIN_SIGMA = 0.005
+MIN_SIGMA = 0.01
 """Lower bound of the noise level, as a fraction of the intensity range: errors of the model are of this size."""
 
 

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from pipeline.config.combine import Combine
 from pipeline.config.sections import Report
+from pipeline.fidelity.gate.scans import check_scans
+from pipeline.files import write_text
 from pipeline.inference.combine.combine import Combined
+from pipeline.provenance.combined import record_of, write_record
 from pipeline.provenance.combined_record import CombinedRecord
 from pipeline.reporting.combined_report import CombinedReport
 from pipeline.reporting.figures.combined_gallery import build_combined_gallery
@@ -14,22 +20,48 @@ from pipeline.reporting.sections.gates import combined_banner
 FIRST = ("combined_summary", "images", "scans", "gates", "uncertainty_map", "limitations")
 LAST = ("methods", "references", "provenance")
 
+Links = tuple[tuple[str, str], ...]
+"""Pairs of address and text."""
 
-def combined_page(name: str, found: Combined, record: CombinedRecord, settings: Report | None = None) -> str:
+
+def write_reports(
+    output: Path, found: Combined, settings: Combine, page: Path | None = None, pages: Links = ()
+) -> CombinedRecord:
+    """Check a combined volume with the gates, and write its record and its page.
+
+    Args:
+        output: file of the volume; the record is written beside it.
+        found: volume and scans.
+        settings: the section `combine`.
+        page: file of the page; None for no page.
+        pages: links to other pages in the navigation.
+
+    Returns:
+        The record.
+    """
+    record = record_of(found, settings, check_scans(found))
+    write_record(output, record)
+    if page is not None:
+        write_text(page, combined_page(output.name, found, record, pages))
+    return record
+
+
+def combined_page(name: str, found: Combined, record: CombinedRecord, pages: Links = ()) -> str:
     """Return the page of a combined volume as HTML.
 
     Args:
         name: file name of the volume.
         found: volume and scans.
         record: record of the volume.
-        settings: section `report` of the configuration; None for its defaults.
+        pages: links to other pages in the navigation.
     """
     report = CombinedReport(name, record, build_combined_gallery(found))
     return Page(
-        site_title=(settings or Report()).title,
+        site_title=Report().title,
         title=name,
         heading=name,
         sections=build_sections("combined", report, FIRST, LAST),
         version=record.version,
+        pages=pages,
         lead=(combined_banner(report),),
     ).html()

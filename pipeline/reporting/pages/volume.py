@@ -22,13 +22,14 @@ def volume_page(volume: VolumeReport, settings: Report) -> str:
         volume: inputs of the page.
         settings: section `report` of the configuration.
     """
+    combined = ((f"{volume.id}.combined.html", "Combined scans"),) if volume.is_combined else ()
     return Page(
         site_title=settings.title,
         title=volume.id,
         heading=volume.id,
         sections=build_sections("volume", volume, FIRST, LAST),
         version=volume.run.provenance.brainsr,
-        pages=(("index.html", "All volumes"),),
+        pages=(("index.html", "All volumes"), *combined),
         lead=gate_banner(volume),
         split=volume.split,
         split_title=volume.split_title,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pipeline.image.stack import PLANE as PICTURE
 from pipeline.provenance.record import VolumeRecord
 from pipeline.reporting.frames import distinct
@@ -27,13 +29,19 @@ def for_index(run: RunRecord) -> Section:
             Cell(f"{_slices(volume)}, {volume.foreground_slices} with foreground"),
             Cell(" \N{MULTIPLICATION SIGN} ".join(map(str, volume.shape))),
             Cell(f"{format_lengths(volume.spacing)} {volume.unit}"),
-            Cell(titles.get(volume.source) or volume.source),
+            _source_cell(volume, titles),
         )
         for volume in run.provenance.volumes
     )
     headings = ("Volume", "Split", "Subject", "Slices", "Shape", "Voxel size", "Source")
     table = Table("data-table", "Volumes of the run", headings, rows, "plain")
     return Section("data", "Volumes of the run", (table,))
+
+
+def _source_cell(volume: VolumeRecord, titles: Mapping[str, str | None]) -> Cell:
+    """Return the sources of a volume; several link to the page of their combination."""
+    text = "; ".join(titles.get(name) or name for name in volume.sources)
+    return Cell(text, link=f"{volume.id}.combined.html" if len(volume.sources) > 1 else "")
 
 
 def _slices(volume: VolumeRecord) -> str:

@@ -35,6 +35,12 @@ SIMULATED = Limitation(
 )
 
 
+COMBINED = Limitation(
+    "Combined reference",
+    "The reference was combined from several scans and was not measured. Its errors count as errors of every method.",
+)
+
+
 def for_volume(volume: VolumeReport) -> Section:
     """Return the limitations of a volume's results."""
     pairs = tuple((one.title, one.text) for one in limitations(volume))
@@ -91,6 +97,7 @@ def limitations(volume: VolumeReport) -> list[Limitation]:
         *_voxel_size(volume),
         *_intensities(volume),
         *_code(volume),
+        *([COMBINED] if volume.is_combined else []),
         SIMULATED,
     ]
 
