@@ -84,7 +84,8 @@ def _reconstruction(report: CombinedReport, books: Bibliography) -> Paragraph:
 def _uncertainty() -> Paragraph:
     return Paragraph(
         "Uncertainty and consistency",
-        "The uncertainty map is the root mean square difference between the least-squares reconstruction from all "
-        "scans and those that leave out one scan each. Consistency gates compared the prediction of each scan with the "
-        "scan; noise alone exceeds their limits in one of a thousand volumes.",
+        "The uncertainty map is the expected absolute error, from the noise level and the root mean square difference "
+        "between the least-squares reconstruction from all scans and those that leave out one scan each. Consistency "
+        "gates compared the prediction of each scan with the scan; noise alone exceeds their limits in one of a "
+        "thousand volumes.",
     )

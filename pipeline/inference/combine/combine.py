@@ -39,6 +39,9 @@ MIN_CHANGE = 0.1
 COARSE, MAX_COARSE_MM = 2, 2.2
 """Motion and uncertainty are computed on voxels of twice the size, unless they are larger than this: on thick slices,
 smaller voxels change motions by less than 0.05 degrees and 0.05 mm."""
+ERROR_OF_NOISE, ERROR_OF_SPREAD = 0.744, 1.242
+"""Factors of noise level and spread in the expected absolute error, fitted on simulated scans of four heads other than
+those of the documentation (benchmarks/several_scans.py --calibrate-on)."""
 QUICK, FULL, VARIATION = Effort(1, 8), Effort(1, 25), Effort(6, 10)
 """Effort of a reconstruction for motion refinement, of least squares, and of total variation."""
 
@@ -54,8 +57,8 @@ class Combined:
         scans: the scans with their final motion, intensities and weights.
         volume: the reconstruction.
         mean: mean of the interpolated scans, for comparison.
-        spread: root mean square difference of reconstructions that leave out one scan each; an uncalibrated
-            uncertainty.
+        spread: root mean square difference between the reconstruction from all scans and those that leave out one scan
+            each, by least squares.
     """
 
     grid: Grid
@@ -63,6 +66,12 @@ class Combined:
     volume: Array
     mean: Array
     spread: Array
+
+    @property
+    def expected_error(self) -> Array:
+        """Expected absolute error of the volume, from the noise level and the spread."""
+        noise = ERROR_OF_NOISE * common_sigma(self.scans)
+        return np.hypot(noise, ERROR_OF_SPREAD * self.spread).astype(np.float32)
 
 
 def combine(

@@ -70,7 +70,7 @@ def combine_files(
     image = replace(target, data=found.volume, affine=grid.affine, masks={}, slice_profile=None)
     clipped = plugins.load(ROOM, image.header.format).write(output, image)
     warn_of_clipping(output, clipped, image.data.size, image.intensity.dtype)
-    write_quantity(uncertainty_path(output), image.with_data(found.spread))
+    write_quantity(uncertainty_path(output), image.with_data(found.expected_error))
     Stages.remove(output)
     logger.info("%s written: %s voxels", output, " x ".join(map(str, grid.shape)))
     return found

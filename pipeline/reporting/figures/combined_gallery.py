@@ -42,7 +42,7 @@ def build_combined_gallery(found: Combined) -> CombinedGallery:
     head = _head(found)
     inside = head if head.any() else np.ones_like(head)
     white = float(np.percentile(found.volume[inside], WHITE_PERCENTILE))
-    brightest = float(np.ceil(1000 * np.percentile(found.spread[inside], ERROR_PERCENTILE)) / 1000) or 0.001
+    brightest = float(np.ceil(1000 * np.percentile(found.expected_error[inside], ERROR_PERCENTILE)) / 1000) or 0.001
     planes = tuple(_plane(found, inside, plane, white, brightest) for plane in PLANES)
     return CombinedGallery(planes, format_white_level(white, found.scans[0].image), brightest, data_uri(colour_bar()))
 
@@ -66,7 +66,7 @@ def _plane(found: Combined, head: NDArray[np.bool_], plane: str, white: float, b
     def interpolated(scan: Scan, order: int) -> NDArray:
         return display_slice(scan.interpolated(grid, order), axis, 0)
 
-    mean, result, spread = (display_slice(one, axis, index) for one in (found.mean, found.volume, found.spread))
+    mean, result, spread = (display_slice(one, axis, index) for one in (found.mean, found.volume, found.expected_error))
     mask, spacing = display_slice(head, axis, index), display_spacing(found.grid.spacing, axis)
     box = bounding_box([mask])
     # Chosen from the mean of the scans, so that the result is not favoured.
