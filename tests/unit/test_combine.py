@@ -30,6 +30,7 @@ from pipeline.inference.combine.grid import isotropic_grid
 from pipeline.inference.combine.reading import Source
 from pipeline.inference.combine.scan import Scan
 from pipeline.physics.scan_operator import Grid, ScanOperator, slices_back, slices_first
+from tests.image_files import dicom_slice, write_dicom
 from tests.unit.test_registration import grid, head_at, scan
 
 THICK = ((2.0, 2.0, 6.0), (2.0, 6.0, 2.0), (6.0, 2.0, 2.0))
@@ -211,6 +212,50 @@ def test_the_command_writes_volume_map_and_record(tmp_path):
     spread = nib.load(tmp_path / "sr.uncertainty.nii.gz")
     assert spread.shape == volume.shape
     assert not list(tmp_path.glob(".*"))
+
+
+def dicom_series(folder: Path, image: Image) -> Path:
+    """Write a stack as a DICOM series whose header has a slice thickness of 6 mm."""
+    axis = int(np.argmax(image.spacing))
+    columns, rows = (other for other in range(3) if other != axis)
+    to_lps = np.diag([-1.0, -1, 1])
+    directions = to_lps @ image.affine[:3, :3] / image.spacing
+    for index, pixels in enumerate(np.moveaxis(image.data, axis, 0).astype(np.int16)):
+        first = np.where(np.arange(3) == axis, index, 0)
+        changes = {
+            "ImagePositionPatient": (to_lps @ (image.affine[:3, :3] @ first + image.affine[:3, 3])).tolist(),
+            "ImageOrientationPatient": [*directions[:, columns].tolist(), *directions[:, rows].tolist()],
+            "PixelSpacing": [image.spacing[rows], image.spacing[columns]],
+            "SliceThickness": 6.0,
+        }
+        write_dicom(folder / f"{index}.dcm", dicom_slice(pixels.T, index, **changes))
+    return folder
+
+
+def mgh_file(folder: Path, image: Image) -> Path:
+    """Write a stack as an MGH file, which states no slice thickness."""
+    path = folder.with_suffix(".mgz")
+    nib.save(nib.MGHImage(image.data, image.affine), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("write", "thickness_mm", "origin"), [(dicom_series, None, "dicom"), (mgh_file, 6.0, "given")], ids=["dicom", "mgh"]
+)
+def test_other_formats_are_combined_into_nifti(tmp_path, write, thickness_mm, origin):
+    images = [stack(spacing, IDENTITY, 1.0) for spacing in THICK[:2]]
+    sources = [Source(write(tmp_path / str(index), image), thickness_mm) for index, image in enumerate(images)]
+    found = combine_files(sources, tmp_path / "sr.nii.gz", Combine(motion=False))
+    assert [scan.profile for scan in found.scans] == [SliceProfile(6.0, "gaussian", origin, axis) for axis in (2, 1)]
+    volume = nib.load(tmp_path / "sr.nii.gz")
+    assert volume.header.get_zooms() == pytest.approx((2, 2, 2))
+    corner = np.full(3, -0.5)
+    assert nib.affines.apply_affine(volume.affine, corner) == pytest.approx(
+        nib.affines.apply_affine(images[0].affine, corner), abs=1e-3
+    )
+    expected = folded_head(nib.affines.apply_affine(volume.affine, np.moveaxis(np.indices(volume.shape), 0, -1)))
+    inside = expected > 200
+    assert np.corrcoef(volume.get_fdata()[inside], expected[inside])[0, 1] > 0.98
 
 
 def test_an_interrupted_combination_continues(tmp_path, monkeypatch):
