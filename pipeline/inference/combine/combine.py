@@ -39,8 +39,8 @@ MIN_CHANGE = 0.1
 COARSE, MAX_COARSE_MM = 2, 2.2
 """Motion and uncertainty are computed on voxels of twice the size, unless they are larger than this: on thick slices,
 smaller voxels change motions by less than 0.05 degrees and 0.05 mm."""
-ERROR_OF_NOISE, ERROR_OF_SPREAD = 0.744, 1.242
-"""Factors of noise level and spread in the expected absolute error, fitted on simulated scans of four heads other than
+ERROR_OF_NOISE, ERROR_OF_SPREAD = 0.37, 2.33
+"""Factors of noise level and spread in the expected absolute error, fitted on simulated scans of three heads other than
 those of the documentation (benchmarks/several_scans.py --calibrate-on)."""
 QUICK, FULL, VARIATION = Effort(1, 8), Effort(1, 25), Effort(6, 10)
 """Effort of a reconstruction for motion refinement, of least squares, and of total variation."""

@@ -103,7 +103,8 @@ def _read(source: Source) -> Scan:
     if normalised.slicing is not None:
         normalised = replace(normalised, slicing=replace(normalised.slicing, axis=axis), slice_profile=profile)
     within = limited(normalised.data)
-    within.log(source.path)
+    if within.voxels:
+        logger.warning("%s: %d voxels far beyond the intensity range were limited to it", source.path, within.voxels)
     inside = normalised.with_data(within.values)
     sigma = estimate_sigma(inside.data, axis, NOISE).sigma
     logger.info("%s: estimated noise %.4f of the intensity range", source.path.name, sigma)

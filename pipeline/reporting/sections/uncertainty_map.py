@@ -8,7 +8,7 @@ from pipeline.reporting.section import Items, Section, Text
 WHAT = (
     "The map is the expected absolute error, in the units of the first scan. It combines the noise level with the root "
     "mean square difference between the least-squares reconstruction from all scans and those that leave out one scan "
-    "each, with weights that were fitted on simulated scans of four heads. It is bright where the volume depends on a "
+    "each, with weights that were fitted on simulated scans of three heads. It is bright where the volume depends on a "
     "single scan: at fine detail that only one scan resolves, at artefacts and motion of one scan, and outside the "
     "field of view of the others."
 )
