@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import plugins
 from pipeline.baselines.tuning.apply import BASELINES, default_settings, upsample
@@ -14,7 +15,9 @@ from pipeline.errors import UserError, about
 from pipeline.formats import Part, format_of
 from pipeline.formats.io.predictions import check_output, write_prediction
 from pipeline.formats.tiled import is_large
+from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
+from pipeline.image.interleaving import interleaving_difference, without_interleaving
 from pipeline.image.normalisation import normalise
 from pipeline.image.plane import THICK
 from pipeline.inference.restore_file import check_no_overwrite, noise_model
@@ -29,9 +32,11 @@ from pipeline.physics.resolved_profile import resolved_profile, slice_axis_of
 logger = logging.getLogger(__name__)
 
 ROUNDING = 1e-6
-MIN_SIGMA = 0.015
+MIN_SIGMA = 0.025
 """Lower bound of the noise level, as a fraction of the intensity range, for which settings are chosen: slices of real
 scans differ by more than their noise, which would be restored as stripes."""
+SMOOTHING = 0.03
+"""Smoothing of total variation; larger values leave the noise of the slices, which has the shape of stripes, too."""
 
 
 def is_baseline(model: str) -> bool:
@@ -71,14 +76,37 @@ def restore_thick_slices(
     with about(str(source)):
         image = as_thick_slices(normalise(original, extraction), settings.noise_sigma, thickness_mm, source.name)
     logger.info("%s: restoring by %s, %s", source.name, method, image.forward_model.describe())
-    # Ringing around a dark background would be clipped by files of unsigned integers, which would seem a loss.
-    level = max(image.forward_model.noise_sigma, MIN_SIGMA)
-    tuning = {method: default_settings(method, level)}
-    restored = np.maximum(upsample(image, method, tuning), image.data.min())
+    restored = restored_by(method, image, source.name)
     agreement = agreement_with_measurement(restored, image.data, image.forward_model)
     check_agreement(source.name, agreement, force=settings.force)
     clipped = write_prediction(output, image, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, image.data.shape, restored.shape, clipped)
+
+
+def restored_by(method: str, image: LowResolutionImage, name: str) -> NDArray[np.float32]:
+    """Return a scan restored by a baseline, after even and odd slices are matched.
+
+    Args:
+        method: name of a module of pipeline.baselines.
+        image: normalised scan with the forward model of its slices.
+        name: name of the image, for messages.
+    """
+    axis = image.forward_model.slice_axis
+    settings = default_settings(method, max(image.forward_model.noise_sigma, MIN_SIGMA))
+    if "smoothing" in settings:
+        settings["smoothing"] = SMOOTHING
+    physical = np.asarray(image.intensity.to_physical(image.data), dtype=np.float32)
+    difference = interleaving_difference(physical, foreground_mask(image.data), axis)
+    matched = image
+    if difference:
+        logger.warning(
+            "%s: even and odd slices differ by %.1f %% in intensity, as in interleaved acquisitions; they are matched",
+            *(name, 100 * abs(difference)),
+        )
+        data = image.intensity.normalise(without_interleaving(physical, difference, axis))
+        matched = image.with_data(np.asarray(data, dtype=np.float32))
+    # Ringing around a dark background would be clipped by files of unsigned integers, which would seem a loss.
+    return np.maximum(upsample(matched, method, {method: settings}), image.data.min())
 
 
 def as_thick_slices(
