@@ -61,7 +61,7 @@ def test_the_sections_follow_each_other_and_the_verdict_is_two_sentences(page):
 
 def test_every_plane_shows_scans_mean_result_and_uncertainty_in_one_file(page):
     planes = re.split(r'<section class="slice"', page)[1:]
-    assert [re.search(r"<h3[^>]*>(\w+) slice 24 of 48", plane)[1] for plane in planes] == [
+    assert [re.findall(r"<h3[^>]*>(\w+) slice 24 of 48", plane)[0] for plane in planes] == [
         "Axial",
         "Coronal",
         "Sagittal",

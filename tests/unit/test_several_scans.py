@@ -20,7 +20,7 @@ def write_head(folder: Path) -> Path:
     """Write an ellipsoid of 44 mm with bright and dark tissue, 1 mm."""
     noise = np.random.default_rng(5).normal(size=(56, 58, 54))
     tissue = ndimage.gaussian_filter(noise, 1.5)
-    places = np.stack(np.indices(noise.shape)) - np.array([28, 29, 27])[:, None, None, None]
+    places = np.array(np.indices(noise.shape)) - np.array([28, 29, 27])[:, None, None, None]
     inside = (places**2).sum(axis=0) < 22**2
     path = folder / "tiny_SS.nii.gz"
     data = inside * (500 + 300 * np.tanh(2 * tissue / tissue.std()))
