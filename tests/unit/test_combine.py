@@ -45,6 +45,8 @@ GAINS = (1.0, 1.4, 0.7)
 def load(path: Path) -> Any:
     """Return a NIfTI file."""
     return nib.load(path)
+
+
 FWHM_PER_SIGMA = 2.3548
 
 
@@ -199,7 +201,8 @@ def saved(folder: Path, images: tuple[Image, ...]) -> list[Path]:
     """Write stacks as NIfTI files."""
     paths = [folder / f"{name}.nii.gz" for name in ("axial", "coronal", "sagittal")]
     for path, image in zip(paths, images, strict=False):
-        nib.save(nib.Nifti1Image(image.data.astype(np.int16), image.affine), path)
+        data: Any = image.data.astype(np.int16)
+        nib.save(nib.Nifti1Image(data, image.affine), path)
     return paths[: len(images)]
 
 
@@ -287,7 +290,8 @@ def test_an_interrupted_combination_continues(tmp_path, monkeypatch):
 
 def four_dimensional(folder: Path) -> list[Path]:
     path = folder / "series.nii.gz"
-    nib.save(nib.Nifti1Image(np.stack([stacks()[1].data] * 2, axis=-1), stacks()[1].affine), path)
+    twice: Any = np.stack([stacks()[1].data] * 2, axis=-1)
+    nib.save(nib.Nifti1Image(twice, stacks()[1].affine), path)
     return [*saved(folder, stacks()[:1]), path]
 
 
