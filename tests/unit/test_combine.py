@@ -246,7 +246,8 @@ def dicom_series(folder: Path, image: Image) -> Path:
 def mgh_file(folder: Path, image: Image) -> Path:
     """Write a stack as an MGH file, which states no slice thickness."""
     path = folder.with_suffix(".mgz")
-    nib.save(nib.MGHImage(image.data, image.affine), path)
+    data: Any = image.data
+    nib.save(nib.MGHImage(data, image.affine), path)
     return path
 
 
