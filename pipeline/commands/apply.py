@@ -1,4 +1,4 @@
-"""Super-resolve an image with a trained network."""
+"""Super-resolve an image with a trained network, or thick slices without one."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def apply(
     memory_mb: PositiveInt | None = None,
     settings: Annotated[str, Parameter(show_default=False)] = "{}",
 ) -> None:
-    """Super-resolve an image with a trained network.
+    """Super-resolve an image with a trained network, or thick slices without one.
 
     The result has the format, orientation, data type and units of the input. A network trained for isotropic
     super-resolution enlarges all three axes; others enlarge the axes within the slices or the axis across them. All
@@ -84,7 +84,7 @@ def apply(
     from pipeline.inference.calibration import read_factor
     from pipeline.inference.memory import limit_memory
     from pipeline.inference.restore_file import default_output, restore_file
-    from pipeline.inference.restore_thick import is_baseline, restore_thick_slices
+    from pipeline.inference.restore_thick import is_baseline, names, restore_thick_slices
 
     given = {"noise_sigma": noise_sigma, "force": force or None}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -92,6 +92,8 @@ def apply(
     limit_memory(memory_mb)
     target, part = output or default_output(image), Part(frame, channel, series, voxel_um)
     extraction = Extract(plane=plane, foreground=foreground)
+    if not Path(model).exists() and not is_baseline(model):
+        raise UserError(f"--model: there is no file or baseline {model!r}; the baselines are {', '.join(names())}.")
     if is_baseline(model):
         restore_thick_slices(model, image, target, part, extraction, inference, thickness_mm)
         return

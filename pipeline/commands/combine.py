@@ -10,6 +10,9 @@ from cyclopts.types import PositiveFloat
 
 from pipeline.errors import UserError
 
+MIN_VOXEL_MM, MAX_VOXEL_MM = 0.2, 10.0
+"""As in the section `combine` of the configuration."""
+
 
 def combine(
     scans: Annotated[tuple[Path, ...], Parameter(name="INPUT")],
@@ -30,26 +33,27 @@ def combine(
 ) -> None:
     """Combine several scans of one head into one isotropic volume.
 
-    Thick slices in several directions contain more than any one of them: three stacks of 4 mm are restored to 1 mm
-    4 dB better than by their mean. The scans have one contrast, any orientation, voxel size and noise. They are
-    registered to the first scan, which defines position and intensities of the result. Slices that contradict the
-    other scans are left out and listed.
+    Thick slices in several directions contain more than any one of them. The scans have one contrast, any orientation,
+    voxel size and noise. They are registered to the first scan, which defines position and intensities of the result.
+    Slices that contradict the other scans are left out and listed.
 
-    Beside OUTPUT are written its uncertainty map (OUTPUT.uncertainty.SUFFIX), a record with scans, transforms,
-    settings and checks (OUTPUT.json), and a report (OUTPUT.html). An interrupted combination continues when the command
+    Beside sr.nii.gz are written its uncertainty map (sr.uncertainty.nii.gz), a record with scans, transforms, settings
+    and checks (sr.json), and a report (sr.html). An interrupted combination continues when the command
     is run again.
 
     Args:
         scans: two or more scans: files, or folders or zip archives of DICOM files.
-        output: the result, as NIfTI or in the format of the first scan.
-        voxel_mm: side of the voxels in mm; by default the finest voxel size of all scans.
+        output: the result, as NIfTI or in the format of the first scan, in its data type.
+        voxel_mm: side of the voxels in mm, 0.2 to 10; by default the finest voxel size of all scans.
         like: image whose voxel grid the result has.
-        thickness_mm: slice thickness in mm (full width at half maximum of the slice profile), once for all scans or
-            once for each; by default that of the files, an estimate, or the distance of the slices, see the log.
+        thickness_mm: slice thickness in mm, once for all scans or once for each: the full width at half maximum of a
+            Gaussian profile, or 0.76 times the width of rectangular slices; by default that of the files, an estimate,
+            or the distance of the slices, see the log.
         method: total_variation, or least_squares, which is linear and blurs more.
         model: network used as prior; none reconstructs without a network.
-        motion: register the scans; --no-motion trusts the positions in the files.
-        frame: volume of 4-D files, from 0.
+        motion: register the scans; --no-motion trusts the positions in the files, and refuses scans that do not match
+            there.
+        frame: volume of 4-D files, from 0; it applies to all scans.
         series: image to use if a file or folder contains several.
         report: write the report.
         force: write the result even if it disagrees with the scans.
@@ -59,6 +63,8 @@ def combine(
         raise UserError(f"--model: there is no network for several scans yet, found {model!r}; use --model none.")
     if voxel_mm is not None and like is not None:
         raise UserError("--voxel-mm and --like both define the voxel grid; give one of them.")
+    if voxel_mm is not None and not MIN_VOXEL_MM <= voxel_mm <= MAX_VOXEL_MM:
+        raise UserError(f"--voxel-mm: {voxel_mm:g} mm; voxels of {MIN_VOXEL_MM:g} to {MAX_VOXEL_MM:g} mm are possible.")
     if len(thickness_mm) not in (0, 1, len(scans)):
         raise UserError(
             f"--thickness-mm: {len(thickness_mm)} values for {len(scans)} scans; give one for all, or one for each."

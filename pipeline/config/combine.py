@@ -16,8 +16,8 @@ class Combine(Section):
 
     method: Method = "total_variation"
     """penalty of the reconstruction: total_variation (sharper) or least_squares (linear)"""
-    voxel_mm: Annotated[float, Field(gt=0, le=10)] | None = None
-    """side of the isotropic voxels in mm; null uses the finest voxel size of all scans"""
+    voxel_mm: Annotated[float, Field(ge=0.2, le=10)] | None = None
+    """side of the isotropic voxels in mm, 0.2 to 10; null uses the finest voxel size of all scans"""
     motion: bool = True
     """register the scans, since the head moves between them; false trusts the positions in the files"""
     force: bool = False

@@ -110,6 +110,22 @@ def register(fixed: Image, moving: Image, start: Rigid = IDENTITY) -> Registrati
     raise UserError(best.likeness.refusal)
 
 
+def check_positions(fixed: Image, moving: Image) -> None:
+    """Check that two scans show the same head in the same contrast at the positions in their files.
+
+    Raises:
+        UserError: as `register`.
+    """
+    for image in (fixed, moving):
+        _check_position(image)
+    width = max(MIN_WIDTH_MM, WIDTH * max(*fixed.spacing, *moving.spacing))
+    first, second = (list(_levels(image, width))[-1] for image in (fixed, moving))
+    _check_overlap(first, second, IDENTITY)
+    found = likeness(first.image, second.image, IDENTITY, width)
+    if not found.is_same:
+        raise UserError(f"{found.refusal} Or the head moved between the scans: register them.")
+
+
 def _check_position(image: Image) -> None:
     if image.unit != "mm" or not image.is_anatomical:
         raise UserError("the voxel size or the orientation is unknown; scans are registered by their position in mm.")

@@ -39,9 +39,14 @@ SMOOTHING = 0.03
 """Smoothing of total variation; larger values leave the noise of the slices, which has the shape of stripes, too."""
 
 
+def names() -> list[str]:
+    """Return the names of the baselines."""
+    return list(plugins.names(BASELINES))
+
+
 def is_baseline(model: str) -> bool:
     """Return whether a name is that of a baseline and not of a file."""
-    return model in plugins.names(BASELINES) and not Path(model).exists()
+    return model in names() and not Path(model).exists()
 
 
 def restore_thick_slices(
@@ -127,6 +132,8 @@ def as_thick_slices(
     sizes = image.spacing
     axis = slice_axis_of(image)
     factor = sizes[axis] / min(sizes[other] for other in range(3) if other != axis)
+    if image.data.shape[axis] == 1:
+        raise UserError("has a single slice; there is nothing to restore between slices.")
     if factor < THICK - ROUNDING:
         listed = " x ".join(f"{length:.3g}" for length in sizes)
         raise UserError(

@@ -331,3 +331,30 @@ def test_mistakes_are_one_message_and_nothing_is_written(tmp_path, capsys, make,
     assert len(last) == 1
     assert re.search(words, last[0])
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_copies_and_grids_beside_the_head_are_refused(tmp_path, capsys):
+    paths = saved(tmp_path, stacks()[:2])
+    copy = tmp_path / "copy.nii.gz"
+    copy.write_bytes(paths[0].read_bytes())
+    beside = tmp_path / "beside.nii.gz"
+    far = np.diag([2.0, 2.0, 2.0, 1.0])
+    far[:3, 3] = 700
+    nib.save(nib.Nifti1Image(np.zeros((9, 9, 9), np.uint8), far), beside)
+    output = ["--output", str(tmp_path / "sr.nii.gz")]
+    for arguments, words in (
+        ([paths[0], copy], "a copy adds no information"),
+        ([*paths, "--like", beside], "does not contain the head"),
+        ([*paths, "--voxel-mm", "100"], "0.2 to 10"),
+        ([paths[0], tmp_path / "absent.nii.gz"], "absent.nii.gz: there is no such file"),
+    ):
+        assert main(["combine", *map(str, arguments), *output, "--thickness-mm", "6"]) == 1
+        assert words in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_positions_in_the_files_are_checked_if_they_are_trusted(tmp_path, capsys):
+    paths = saved(tmp_path, (stacks()[0], scan(*grid(THICK[1]), seed=5)))
+    output = tmp_path / "sr.nii.gz"
+    assert main(["combine", *map(str, paths), "--output", str(output), "--no-motion"]) == 1
+    assert "different heads" in capsys.readouterr().err
+    assert not output.exists()

@@ -13,6 +13,7 @@ import torch
 from pipeline import __version__, plugins
 from pipeline.config.combine import Combine
 from pipeline.config.families import format_by_name
+from pipeline.errors import UserError
 from pipeline.files import sha256_of
 from pipeline.formats import ROOM
 from pipeline.formats.io.predictions import check_output, warn_of_clipping, write_quantity
@@ -52,6 +53,8 @@ def combine_files(
         UserError: see `read_scans`; also, the output is not of a possible format or would replace an input, or the
             result disagrees with a scan.
     """
+    if output.is_dir() or not output.name:
+        raise UserError(f"--output: {output} is a folder; give the name of a file, such as {output / 'sr.nii.gz'}.")
     for source in sources:
         check_no_overwrite(source.path, output)
     scans = read_scans(sources, move=settings.motion)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.inference.combine.scan import Scan
 from pipeline.physics.scan_operator import Grid
@@ -36,7 +37,11 @@ def isotropic_grid(image: Image, voxel_mm: float) -> Grid:
 
 
 def working_block(grid: Grid, scans: Sequence[Scan]) -> tuple[slice, ...]:
-    """Return the block of a grid with the heads of all scans and a margin; the grid outside is background."""
+    """Return the block of a grid with the heads of all scans and a margin; the grid outside is background.
+
+    Raises:
+        UserError: the grid does not contain the heads.
+    """
     low, high = np.full(3, np.inf), np.full(3, -np.inf)
     for scan in scans:
         voxels = np.argwhere(scan.image.masks["foreground"])
@@ -44,6 +49,8 @@ def working_block(grid: Grid, scans: Sequence[Scan]) -> tuple[slice, ...]:
         matrix = np.linalg.inv(grid.affine) @ np.linalg.inv(scan.motion.matrix()) @ scan.image.affine
         places = ends @ matrix[:3, :3].T + matrix[:3, 3]
         low, high = np.minimum(low, places.min(axis=0)), np.maximum(high, places.max(axis=0))
+    if (high < 0).any() or (low > np.array(grid.shape) - 1).any():
+        raise UserError("the voxel grid of the result does not contain the head (--like: another image).")
     margin = MARGIN_MM / np.array(grid.spacing)
     starts = np.clip(np.floor(low - margin), 0, None).astype(int)
     stops = np.clip(np.ceil(high + margin) + 1, None, grid.shape).astype(int)

@@ -7,16 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from pipeline.config.sections import Extract
 from pipeline.errors import UserError, about
+from pipeline.files import sha256_of
 from pipeline.formats import Part, format_of
 from pipeline.formats._sidecar import with_sidecar
 from pipeline.image.image import Image
 from pipeline.image.intensity_limits import limited
 from pipeline.image.normalisation import normalise
-from pipeline.image.registration import register
+from pipeline.image.registration import check_positions, register
 from pipeline.inference.combine.scan import Scan
 from pipeline.physics.noise_level import estimate_sigma
 from pipeline.physics.resolved_profile import resolved_profile, slice_axis_of
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 
 MIN_SCANS = 2
 NOISE = "rician"
+SAME_SPACING = 0.02
+"""Maximum relative difference of slice spacings that count as equal."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,7 @@ def read_scans(sources: Sequence[Source], *, move: bool = True) -> tuple[Scan, .
         raise UserError(
             "one scan cannot be combined; give two or more scans of one head. brainsr apply restores a single scan."
         )
+    _check_files(sources)
     scans: list[Scan] = []
     for source in tqdm(sources, "reading and registering scans", disable=None):
         with about(str(source.path)):
@@ -74,8 +79,50 @@ def read_scans(sources: Sequence[Source], *, move: bool = True) -> tuple[Scan, .
                     *(scan.name, found.transform.shift_mm, found.transform.angle_degrees),
                     *(scans[0].name, found.likeness.detail),
                 )
+            elif scans:
+                check_positions(scans[0].image, scan.image)
             scans.append(scan)
-    return tuple(scans)
+    return _with_common_thickness(scans)
+
+
+def _check_files(sources: Sequence[Source]) -> None:
+    """Check that all files exist and differ, before any of them is processed."""
+    digests: dict[str, Path] = {}
+    for source in sources:
+        if not source.path.exists():
+            raise UserError(f"{source.path}: there is no such file.")
+        digest = sha256_of(source.path) if source.path.is_file() else str(source.path.resolve())
+        if digest in digests:
+            raise UserError(
+                f"{source.path}: is the same as {digests[digest]}; a copy adds no information. Give each scan once."
+            )
+        digests[digest] = source.path
+
+
+def _with_common_thickness(scans: Sequence[Scan]) -> tuple[Scan, ...]:
+    """Return scans of which those with one slice spacing have one thickness, where it was not stated but estimated.
+
+    Scans of one session mostly share a protocol, and the median of their estimates is more precise than each.
+    """
+    guessed = [scan for scan in scans if scan.profile.source in ("estimated", "assumed")]
+    result = []
+    for scan in scans:
+        alike = [
+            other for other in guessed if abs(_distance(other) - _distance(scan)) <= SAME_SPACING * _distance(scan)
+        ]
+        estimates = [other.profile.thickness_mm for other in alike if other.profile.source == "estimated"]
+        if any(other is scan for other in alike) and len(alike) > 1 and estimates:
+            thickness = float(np.median(estimates))
+            logger.info("%s: %.3g mm, the median of scans with this slice spacing", scan.name, thickness)
+            profile = replace(scan.profile, thickness_mm=thickness, source="estimated")
+            scan = replace(scan, profile=profile, image=replace(scan.image, slice_profile=profile))  # noqa: PLW2901
+        result.append(scan)
+    return tuple(result)
+
+
+def _distance(scan: Scan) -> float:
+    """Return the distance of neighbouring slices in mm."""
+    return scan.image.spacing[scan.image.slice_axis]
 
 
 def read_grid(path: Path) -> Grid:

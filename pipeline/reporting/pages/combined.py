@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from pipeline.config.combine import Combine
@@ -16,6 +17,8 @@ from pipeline.reporting.figures.combined_gallery import build_combined_gallery
 from pipeline.reporting.page import Page
 from pipeline.reporting.section import build_sections
 from pipeline.reporting.sections.gates import combined_banner
+
+logger = logging.getLogger(__name__)
 
 FIRST = ("combined_summary", "images", "scans", "gates", "uncertainty_map", "limitations")
 LAST = ("methods", "references", "provenance")
@@ -39,7 +42,14 @@ def write_reports(
     Returns:
         The record.
     """
-    record = record_of(found, settings, check_scans(found))
+    gates = check_scans(found)
+    for scan in gates:
+        for check in scan.failed:
+            logger.warning(
+                "%s: contradicts %s: gate %s is %.3g, limit %.3g. Do not trust it before you know why.",
+                *(output.name, scan.scan, check.gate, check.value, check.limit),
+            )
+    record = record_of(found, settings, gates)
     write_record(output, record)
     if page is not None:
         write_text(page, combined_page(output.name, found, record, pages))
