@@ -127,9 +127,19 @@ def refined(scans: Sequence[Scan], grid: Grid, *, move: bool, device: torch.devi
             for index in range(len(current)):
                 current[index] = _refined_against_others(current, index, grid, move=move, device=device)
                 bar.update()
+            current = _in_units_of_the_first(current)
             if all(old.motion == new.motion for old, new in zip(before, current, strict=True)):
                 break
     return tuple(current)
+
+
+def _in_units_of_the_first(scans: Sequence[Scan]) -> list[Scan]:
+    """Return the scans with intensities relative to the first one.
+
+    The reconstruction from the other scans is smoother than a scan, so all gains are a little too high, also the first.
+    """
+    gain, offset = scans[0].gain, scans[0].offset
+    return [replace(scan, gain=scan.gain / gain, offset=scan.offset - scan.gain * offset / gain) for scan in scans]
 
 
 def _refined_against_others(
@@ -150,7 +160,7 @@ def _refined_against_others(
     others = seen[:index] + seen[index + 1 :]
     image = solved(others, coarse, mean_of(others, coarse), "least_squares", device, QUICK)
     tensor = torch.from_numpy(image).to(device)
-    found = refine(seen[index], tensor, coarse, GAUSS_NEWTON_STEPS, move=move) if index else seen[index]
+    found = refine(seen[index], tensor, coarse, GAUSS_NEWTON_STEPS, move=move and index > 0)
     everything = replace(found, slice_weights=np.ones(found.slice_weights.size))
     measured = measurements([everything], coarse, device)[0]
     weights = np.ones(found.slice_weights.size)
