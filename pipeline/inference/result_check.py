@@ -31,6 +31,12 @@ WARN_BEYOND, REFUSE_BEYOND = 0.06, 0.35
 Values of faithful results are listed in docs/fidelity.md."""
 
 
+NETWORK_ADVICE = (
+    "The network may not suit this kind of image: see its model card, or force the output (apply --force; in a run, "
+    "infer.force: true)."
+)
+
+
 @dataclass(frozen=True)
 class Agreement:
     """Difference between a result, degraded to the grid of its input, and that input.
@@ -129,13 +135,14 @@ def cell_means(restored: NDArray[np.floating], factors: Sequence[float]) -> NDAr
     return cells.mean(axis=tuple(range(1, 2 * len(factors), 2)), dtype=np.float64)
 
 
-def check_agreement(name: object, found: Agreement, *, force: bool) -> None:
+def check_agreement(name: object, found: Agreement, *, force: bool, advice: str = NETWORK_ADVICE) -> None:
     """Log a warning for a result that disagrees with its input, or raise an error.
 
     Args:
         name: of the image, for messages.
         found: agreement of the result with its input.
         force: log a warning instead of raising an error.
+        advice: what may be wrong and how to force the output, for the error.
 
     Raises:
         UserError: the difference exceeds `REFUSE_BEYOND`, and `force` is not set.
@@ -152,8 +159,5 @@ def check_agreement(name: object, found: Agreement, *, force: bool) -> None:
     if share <= WARN_BEYOND:
         return
     if share > REFUSE_BEYOND and not force:
-        raise UserError(
-            f"{message}. It is not written. The network may not suit this kind of image: see its model card, or force "
-            "the output (apply --force; in a run, infer.force: true)."
-        )
+        raise UserError(f"{message}. It is not written. {advice}")
     logger.warning("%s. Do not rely on it before the cause is known.", message)

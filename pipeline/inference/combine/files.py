@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,7 @@ from pipeline.inference.combine.combine import Combined, combine
 from pipeline.inference.combine.grid import isotropic_grid
 from pipeline.inference.combine.prediction import predicted
 from pipeline.inference.combine.reading import Source, read_grid, read_scans
+from pipeline.inference.combine.scan import Scan
 from pipeline.inference.combine.stages import Stages
 from pipeline.inference.restore_file import check_no_overwrite, uncertainty_path
 from pipeline.inference.result_check import Agreement, agreement_of, check_agreement, without_outliers
@@ -30,6 +32,10 @@ from pipeline.physics.scan_operator import Grid
 logger = logging.getLogger(__name__)
 
 NIFTI = "nifti"
+ADVICE = (
+    "The scans may not show the same head, or their slice profiles may be wrong; --force writes the result (in a run, "
+    "combine.force: true)."
+)
 
 
 def combine_files(
@@ -55,6 +61,9 @@ def combine_files(
     """
     if output.is_dir() or not output.name:
         raise UserError(f"--output: {output} is a folder; give the name of a file, such as {output / 'sr.nii.gz'}.")
+    folder = next(one for one in output.absolute().parents if one.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise UserError(f"--output: cannot write into {folder}; choose a folder that you may write to.")
     for source in sources:
         check_no_overwrite(source.path, output)
     scans = read_scans(sources, move=settings.motion)
@@ -69,7 +78,9 @@ def combine_files(
     stages = Stages.beside(output, inputs)
     found = combine(scans, grid, method=settings.method, move=settings.motion, device=device, stages=stages)
     found = _without_negative_magnitudes(found)
-    check_agreement(output.name, _agreement(found), force=settings.force)
+    for scan in found.scans[1:]:
+        logger.info("%s: in total, moved by %.2f degrees and %.2f mm", scan.name, *_motion_of(scan, found))
+    check_agreement(output.name, _agreement(found), force=settings.force, advice=ADVICE)
     image = replace(target, data=found.volume, affine=grid.affine, masks={}, slice_profile=None)
     clipped = plugins.load(ROOM, image.header.format).write(output, image)
     warn_of_clipping(output, clipped, image.data.size, image.intensity.dtype)
@@ -92,6 +103,13 @@ def _without_negative_magnitudes(found: Combined) -> Combined:
     # One step above, so that rounding does not make it negative again.
     floor = np.nextafter(zero, np.float32(1)) if zero else zero
     return replace(found, volume=np.maximum(found.volume, floor))
+
+
+def _motion_of(scan: Scan, found: Combined) -> tuple[float, float]:
+    """Return the angle in degrees and the displacement of the centre in mm, from the first scan to another."""
+    centre = found.grid.affine[:3] @ [*((np.array(found.grid.shape) - 1) / 2), 1.0]
+    motion = scan.motion.about(centre)
+    return motion.angle_degrees, motion.shift_mm
 
 
 def _fingerprint(path: Path) -> str:
