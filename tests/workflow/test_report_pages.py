@@ -205,7 +205,7 @@ def test_the_keys_scroll_switch_swap_and_zoom(browser, pages):
     show(browser, pages / "block.html")
     press(browser)
     assert headings(browser)[:4] == [
-        *("Low-resolution input", "B: Zero-filled k-space", "A: RRDB network, pixel loss", "Reference")
+        *("Low-resolution input", "B: Regularised least squares", "A: RRDB network, pixel loss", "Reference")
     ]
     before, state = pixels(browser, 2), part(browser, "state").text
     assert "(5 of 8)" in state
@@ -218,7 +218,7 @@ def test_the_keys_scroll_switch_swap_and_zoom(browser, pages):
     press(browser, Keys.HOME)
     assert "(1 of 8)" in part(browser, "state").text
     press(browser, Keys.SPACE)
-    assert (chosen(browser, "first"), chosen(browser, "second")) == ("zerofill", "rrdb_l1")
+    assert (chosen(browser, "first"), chosen(browser, "second")) == ("least_squares", "rrdb_l1")
     press(browser, "5", "0")
     assert chosen(browser, "first") == "reference"
     press(browser, "+", "+")
