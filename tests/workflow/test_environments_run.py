@@ -30,6 +30,7 @@ from tests.environments import (
 from tests.helpers import CHECKOUT, synthetic_head, write_nifti
 from tests.image_files import write_series
 from tests.known import known_file
+from tests.stacks import write_stacks
 from tests.unit import test_diagnosis
 from tests.unit.test_ome_zarr import write_store
 from tests.workflow.project import Conda, make_project, snakemake
@@ -131,7 +132,18 @@ def further_commands(folder: Path) -> list[list[str]]:
     bids = "sub-1/anat/sub-1_desc-brainsr_T1w"
     archives = CHECKOUT / "resources/archives"
     corrected = '{"bias_correction": true}'
+    stacks = folder / "stacks"
+    stacks.mkdir()
+    several = {"id": "three", "subject": "three", "split": "test", "sources": ["axial", "coronal", "sagittal"]}
     commands = [
+        stage(
+            "combine",
+            scans=[str(path) for path in write_stacks(stacks)],
+            volume=json.dumps(several),
+            settings='{"method": "least_squares"}',
+            output="three.nii.gz",
+            page="three.html",
+        ),
         stage(
             "download", name="mni152-2009a", source=package.model_dump_json(), output="mni.nii.gz", archives=archives
         ),
