@@ -10,9 +10,6 @@ from cyclopts.types import PositiveFloat
 
 from pipeline.errors import UserError
 
-MIN_VOXEL_MM, MAX_VOXEL_MM = 0.2, 10.0
-"""As in the section `combine` of the configuration."""
-
 
 def combine(
     scans: Annotated[tuple[Path, ...], Parameter(name="INPUT")],
@@ -59,6 +56,8 @@ def combine(
         force: write the result even if it disagrees with the scans.
         device: compute device.
     """
+    from pipeline.config.combine import MAX_VOXEL_MM, MIN_VOXEL_MM, Combine
+
     if model != "none":
         raise UserError(f"--model: there is no network for several scans yet, found {model!r}; use --model none.")
     if voxel_mm is not None and like is not None:
@@ -69,7 +68,6 @@ def combine(
         raise UserError(
             f"--thickness-mm: {len(thickness_mm)} values for {len(scans)} scans; give one for all, or one for each."
         )
-    from pipeline.config.combine import Combine
     from pipeline.inference.combine.files import combine_files
     from pipeline.inference.combine.reading import Source
     from pipeline.models.device import choose_device

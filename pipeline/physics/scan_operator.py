@@ -10,7 +10,7 @@ motion-corrected super-resolution (Gholipour, Estroff and Warfield, IEEE Transac
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -150,14 +150,9 @@ class ScanOperator:
                 centre of the voxel alone.
         """
         matrix = np.linalg.inv(self.output.affine) @ np.linalg.inv(self.motion) @ self.scan.affine
-        result = np.ones([self.scan.shape[axis] for axis in self._order], dtype=bool)
-        indices = np.ogrid[tuple(slice(size) for size in result.shape)]
         distance = reach * self.profile.thickness_mm / self.scan.spacing[self.slice_axis]
-        for row, size in zip(matrix[:3], self.output.shape, strict=True):
-            position = sum(row[axis] * index for axis, index in zip(self._order, indices, strict=True)) + row[3]
-            margin = abs(row[self.slice_axis]) * distance - 0.5
-            result &= (position > margin) & (position < size - 1 - margin)
-        return result
+        margins = np.abs(matrix[:3, self.slice_axis]) * distance
+        return slices_first(voxels_inside(matrix, self.scan.shape, self.output.shape, margins), self.slice_axis)
 
     def _means(self, fine: Tensor) -> Tensor:
         first, second = self._parts[1:]
@@ -171,6 +166,28 @@ class ScanOperator:
         if first == second == 1:
             return scan
         return scan.repeat_interleave(first, 1).repeat_interleave(second, 2) / (first * second)
+
+
+def voxels_inside(
+    matrix: NDArray[np.float64],
+    shape: Sequence[int],
+    other: Sequence[int],
+    margins: Sequence[float] | NDArray[np.float64] = (0.0, 0.0, 0.0),
+) -> NDArray[np.bool_]:
+    """Return the voxels of a grid that lie inside another grid.
+
+    Args:
+        matrix: shape (4, 4), from voxel indices of the grid to those of the other.
+        shape: number of voxels of the grid.
+        other: number of voxels of the other grid.
+        margins: distance from the outer faces of the other grid along each of its axes, in voxels.
+    """
+    result = np.ones(tuple(shape), dtype=bool)
+    indices = np.ogrid[tuple(slice(size) for size in shape)]
+    for row, size, margin in zip(matrix[:3], other, margins, strict=True):
+        position = sum(weight * index for weight, index in zip(row[:3], indices, strict=True)) + row[3]
+        result &= (position > margin - 0.5) & (position < size - 0.5 - margin)
+    return result
 
 
 def slices_first(data: NDArray, slice_axis: int) -> NDArray:

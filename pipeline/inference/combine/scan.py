@@ -15,7 +15,7 @@ from torch import Tensor
 from pipeline.image.image import Image
 from pipeline.image.rigid import IDENTITY, Rigid
 from pipeline.image.slice_profile import SliceProfile
-from pipeline.physics.scan_operator import Grid, ScanOperator, slices_back, slices_first
+from pipeline.physics.scan_operator import Grid, ScanOperator, slices_back, slices_first, voxels_inside
 
 MIN_SIGMA = 0.01
 """Lower bound of the noise level, as a fraction of the intensity range: errors of the model are of this size."""
@@ -79,12 +79,7 @@ class Scan:
     def covers(self, grid: Grid) -> NDArray[np.bool_]:
         """Return the voxels of another grid that lie inside this scan."""
         matrix = np.linalg.inv(self.image.affine) @ self.motion.matrix() @ grid.affine
-        result = np.ones(grid.shape, dtype=bool)
-        indices = np.ogrid[tuple(slice(size) for size in grid.shape)]
-        for row, size in zip(matrix[:3], self.image.data.shape, strict=True):
-            position = sum(weight * index for weight, index in zip(row[:3], indices, strict=True)) + row[3]
-            result &= (position >= -0.5) & (position <= size - 0.5)  # noqa: PLR2004
-        return result
+        return voxels_inside(matrix, grid.shape, self.image.data.shape)
 
     def moved(self, motion: Rigid) -> Self:
         """Return the scan with another position of the head."""
