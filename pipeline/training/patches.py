@@ -19,6 +19,7 @@ from pipeline.physics.interpolation import slice_weights
 from pipeline.physics.linear import Lattice, compose, without_axis
 from pipeline.physics.shading import draw_field
 from pipeline.training.contrast import draw_curve
+from pipeline.training.degradations import ForwardModels
 
 PatchTerms = tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
 """The linear part of a forward model for patches: a sum of terms, each a matrix along rows and one along columns."""
@@ -108,6 +109,7 @@ class PatchSampler:
 
     def __init__(self, volumes: list[TrainingVolume], recipe: Recipe, seed: int) -> None:
         self._places = [(volume, *place) for volume in volumes for place in volume.places]
+        self._models = ForwardModels((volume.model for volume in volumes), recipe.degradations)
         self._recipe = recipe
         self._seed = seed
 
@@ -123,7 +125,7 @@ class PatchSampler:
         self, generator: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], float, PatchTerms]:
         volume, cut, index = self._places[generator.integers(len(self._places))]
-        model = volume.model.redrawn(generator)
+        model = self._models.draw(volume.model, generator)
         factors = (model.whole_factors[cut.rows], model.whole_factors[cut.columns])
         mask = _slab(volume.mask, cut, [index], factors)[0]
         change = draw_curve(generator) if generator.random() < self._recipe.contrast_augmentation else np.asarray
@@ -142,10 +144,16 @@ class PatchSampler:
             model.operators, model.whole_factors, model.spacing_mm, model.slice_axis, cut, self._recipe.patch_lr
         )
         coarse, reference = _augmented(coarse, reference, generator, transpose=_is_symmetric(operator))
-        noise_range = self._recipe.noise_sigma_range
-        sigma = model.noise_sigma if noise_range is None else float(generator.uniform(*noise_range))
+        sigma = self._draw_noise_level(model, generator)
         noisy = _with_noise(model, coarse, cut, generator, sigma)
         return np.tensordot(weights, noisy, axes=1), reference, sigma, operator
+
+    def _draw_noise_level(self, model: ForwardModel, generator: np.random.Generator) -> float:
+        """Return the standard deviation of the noise of a patch, which the network is given."""
+        if self._recipe.degradations and model.noise == "none":
+            return 0.0
+        noise_range = self._recipe.noise_sigma_range
+        return model.noise_sigma if noise_range is None else float(generator.uniform(*noise_range))
 
 
 @lru_cache(maxsize=64)
