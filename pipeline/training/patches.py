@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, reduce
 
@@ -11,25 +11,17 @@ from numpy.typing import NDArray
 
 from pipeline.config.parameters import PhysicalParameters
 from pipeline.config.recipe import Recipe
-from pipeline.image.intensity_limits import limited
 from pipeline.image.slices import filled_slices
 from pipeline.physics.forward import ForwardModel
-from pipeline.physics.grid import Cut, Terms, coarse_shape, cuts
+from pipeline.physics.grid import Cut, Terms, cuts
 from pipeline.physics.interpolation import slice_weights
 from pipeline.physics.linear import Lattice, compose, without_axis
-from pipeline.physics.shading import draw_field
-from pipeline.training.contrast import draw_curve
+from pipeline.training.degradations import ForwardModels
+from pipeline.training.slabs import ReadSlices, Window, read_slab
+from pipeline.training.stored_image import draw_stored_image
 
 PatchTerms = tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
 """The linear part of a forward model for patches: a sum of terms, each a matrix along rows and one along columns."""
-
-Window = tuple[slice, slice]
-"""Rows and columns of a region of a slice."""
-
-WHOLE: Window = (slice(None), slice(None))
-
-ReadSlices = Callable[[Sequence[int], Window], NDArray[np.float32]]
-"""Returns a region of the slices of a reference with the given indices, padded, shape (slice, rows, columns)."""
 
 SLAB = 32
 """Maximum number of slices of a reference in memory, for low-resolution slices that average over many."""
@@ -108,6 +100,7 @@ class PatchSampler:
 
     def __init__(self, volumes: list[TrainingVolume], recipe: Recipe, seed: int) -> None:
         self._places = [(volume, *place) for volume in volumes for place in volume.places]
+        self._models = ForwardModels((volume.model for volume in volumes), recipe.degradations)
         self._recipe = recipe
         self._seed = seed
 
@@ -123,29 +116,28 @@ class PatchSampler:
         self, generator: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], float, PatchTerms]:
         volume, cut, index = self._places[generator.integers(len(self._places))]
-        model = volume.model.redrawn(generator)
+        model = self._models.draw(volume.model, generator)
         factors = (model.whole_factors[cut.rows], model.whole_factors[cut.columns])
-        mask = _slab(volume.mask, cut, [index], factors)[0]
-        change = draw_curve(generator) if generator.random() < self._recipe.contrast_augmentation else np.asarray
-        strength = self._recipe.shading_augmentation
-        field = draw_field(mask.shape, strength, generator) if strength else None
-
-        def read(indices: Sequence[int], window: Window) -> NDArray[np.float32]:
-            part = change(limited(_slab(volume.data, cut, indices, factors, window)).values)
-            return part if field is None else part * field[window]
-
+        mask = read_slab(volume.mask, cut, [index], factors)[0]
+        image = draw_stored_image(volume.data, cut, factors, mask.shape, self._recipe, generator)
         layers, weights = _layers(model, cut.normal, index)
         place = _draw_place(mask, self._recipe.patch_lr, factors, generator)
-        coarse, reference = _pair(model.terms, cut, layers, index, read, place, factors)
+        coarse, reference = _pair(model.terms, cut, layers, index, image.read, place, factors)
         coarse, reference = _padded(coarse, reference, self._recipe.patch_lr, factors)
         operator = patch_operator(
             model.operators, model.whole_factors, model.spacing_mm, model.slice_axis, cut, self._recipe.patch_lr
         )
         coarse, reference = _augmented(coarse, reference, generator, transpose=_is_symmetric(operator))
-        noise_range = self._recipe.noise_sigma_range
-        sigma = model.noise_sigma if noise_range is None else float(generator.uniform(*noise_range))
+        sigma = self._draw_noise_level(model, generator)
         noisy = _with_noise(model, coarse, cut, generator, sigma)
         return np.tensordot(weights, noisy, axes=1), reference, sigma, operator
+
+    def _draw_noise_level(self, model: ForwardModel, generator: np.random.Generator) -> float:
+        """Return the standard deviation of the noise of a patch, which the network is given."""
+        if self._recipe.degradations and model.noise == "none":
+            return 0.0
+        noise_range = self._recipe.noise_sigma_range
+        return model.noise_sigma if noise_range is None else float(generator.uniform(*noise_range))
 
 
 @lru_cache(maxsize=64)
@@ -199,26 +191,6 @@ def _is_symmetric(operator: PatchTerms) -> bool:
     """Return whether an operator treats rows and columns alike, so that patches may be transposed."""
     # Operators that are symmetric only after exchanging terms are not detected; their patches are flipped alone.
     return all(rows.shape == columns.shape and np.allclose(rows, columns, atol=1e-6) for rows, columns in operator)
-
-
-def _slab(
-    array: NDArray, cut: Cut, indices: Sequence[int], factors: tuple[int, int], window: Window = WHOLE
-) -> NDArray:
-    """Return a region of some slices of a volume, shape (slice, rows, columns); adjacent slices are read together.
-
-    The last slice, row and column are repeated, as padding to a multiple of the factors does.
-    """
-    shape = tuple(array.shape[axis] for axis in cut)
-    inside = np.minimum(indices, shape[0] - 1)
-    low, high = int(inside.min()), int(inside.max()) + 1
-    padded = coarse_shape(shape[1:], factors)
-    bounds = [part.indices(size * factor) for part, size, factor in zip(window, padded, factors, strict=True)]
-    chosen = dict(zip(cut, (slice(low, high), *(slice(start, stop) for start, stop, _ in bounds)), strict=True))
-    part = np.moveaxis(array[tuple(chosen[axis] for axis in range(3))], cut, (0, 1, 2))
-    missing = [stop - start - size for (start, stop, _), size in zip(bounds, part.shape[1:], strict=True)]
-    # Matrix products require a contiguous array.
-    part = np.ascontiguousarray(part if len(part) == len(indices) else part[inside - low])
-    return np.pad(part, [(0, 0), *((0, count) for count in missing)], mode="edge") if any(missing) else part
 
 
 def _layers(model: ForwardModel, normal: int, index: int) -> tuple[list[int], NDArray[np.float32]]:

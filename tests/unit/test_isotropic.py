@@ -193,18 +193,18 @@ def test_interpolation_of_many_slices_is_slab_by_slab(monkeypatch) -> None:
     whole = PatchSampler([volume], recipe, seed=1).batch(0)
     read = []
     monkeypatch.setattr("pipeline.training.patches.SLAB", 5)
-    monkeypatch.setattr("pipeline.training.patches._slab", counted(read))
+    monkeypatch.setattr("pipeline.training.stored_image.read_slab", counted(read))
     parts = PatchSampler([volume], recipe, seed=1).batch(0)
     assert max(read) == 5
     np.testing.assert_allclose(parts.measured, whole.measured, atol=1e-6)
 
 
 def counted(read: list[int]) -> Any:
-    from pipeline.training.patches import _slab
+    from pipeline.training.slabs import read_slab
 
     def slab(array, cut, indices, *others):
         read.append(len(indices))
-        return _slab(array, cut, indices, *others)
+        return read_slab(array, cut, indices, *others)
 
     return slab
 
