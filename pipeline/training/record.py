@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.config.recipe import Recipe
+from pipeline.image.contrast import Quantiles, foreground_quantiles
 from pipeline.inference.volume import restore_excerpt
 from pipeline.models.generator import Generator
 from pipeline.models.record import ConsistencyWeight, NetworkRecord, TrainingDomain
@@ -38,15 +39,28 @@ def record_of(
         method=method,
         direction=direction(volumes),
         self_ensemble=recipe.self_ensemble,
-        domain=training_domain([volume.model for volume in volumes], recipe),
+        domain=training_domain([volume.model for volume in volumes], recipe, contrasts(volumes)),
         consistency_weights=consistency_weights(network, excerpts, recipe),
         background_changes=background_changes(network, excerpts),
         recipe=recipe.model_dump(mode="json"),
     )
 
 
-def training_domain(models: Sequence[ForwardModel], recipe: Recipe) -> TrainingDomain:
-    """Return the range of noise levels and voxel sizes of training volumes with these forward models."""
+def contrasts(volumes: Sequence[TrainingVolume]) -> list[Quantiles]:
+    """Return the quantiles of the foreground of every training volume that has one."""
+    return [foreground_quantiles(one.data, one.mask) for one in volumes if one.mask.any()]
+
+
+def training_domain(
+    models: Sequence[ForwardModel], recipe: Recipe, quantiles: Sequence[Quantiles] = ()
+) -> TrainingDomain:
+    """Return the range of noise levels, voxel sizes and contrasts of training volumes.
+
+    Args:
+        models: forward models of the volumes.
+        recipe: of the training.
+        quantiles: quantiles of the foreground of the volumes.
+    """
     sigmas = recipe.noise_sigma_range or [model.noise_sigma for model in models]
     sizes = [
         length * factor
@@ -58,6 +72,7 @@ def training_domain(models: Sequence[ForwardModel], recipe: Recipe) -> TrainingD
     return TrainingDomain(
         noise_sigma=(float(min(sigmas)), float(max(sigmas))),
         voxel_mm=(float(min(sizes)), float(max(sizes))) if known else None,
+        foreground_quantiles=tuple((min(values), max(values)) for values in zip(*quantiles, strict=True)),
     )
 
 
