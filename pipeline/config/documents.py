@@ -142,7 +142,8 @@ def _fields(model: type[BaseModel]) -> dict[str, str]:
         stated = not field.is_required() and not isinstance(field.default, BaseModel)
         default = f"; default {json.dumps(to_jsonable_python(field.default))}" if stated else ""
         found[name] = f"{place.description} ({in_words(place)}{default})"
-        for inner in place.models:
+        items = [] if place.models else _inner_models(place)
+        for inner in place.models or (items if len(items) == 1 else []):
             found |= {f"{name}.{key}": words for key, words in _fields(inner).items()}
     return found
 

@@ -49,5 +49,5 @@ def _along(operators: Sequence[Mapping[str, Any]], direction: Direction) -> list
 
 
 def without_noise_map(recipe: Recipe) -> Recipe:
-    """Return a recipe for a single degradation: one noise level and no noise map."""
-    return recipe.model_copy(update={"noise_sigma_range": None, "noise_map": False})
+    """Return a recipe for a single degradation: one forward model, one noise level and no noise map."""
+    return recipe.model_copy(update={"degradations": (), "noise_sigma_range": None, "noise_map": False})

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.config.allowed import Place
 from pipeline.config.base import Section
+from pipeline.config.degradation import Degradation
 from pipeline.config.names import PluginName
 from pipeline.config.perceptual import Perceptual
 from pipeline.config.volumes import Identifier
@@ -85,6 +86,8 @@ class Recipe(Section):
     noise_sigma_range: Annotated[tuple[Fraction, Fraction] | None, Field()] = (0.0, 0.06)
     """range of the noise level of training patches, drawn uniformly, as fractions of the normalised range; null uses
     degrade.noise_sigma"""
+    degradations: tuple[Degradation, ...] = ()
+    """alternative forward models, one of which is drawn for every patch; [] uses that of each volume"""
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
     """random seed of this training; null uses the seed of the run"""
     steps: Annotated[int, Field(ge=1)] = 300

@@ -32,6 +32,41 @@ else:
     OperatorStep = any_parameters(OPERATORS)
 
 
+def _one_downsamples(steps: tuple[PhysicalParameters, ...]) -> tuple[PhysicalParameters, ...]:
+    coarsening = [name for name in plugins.names(OPERATORS) if plugins.load(OPERATORS, name).COARSENS]
+    found = [step.name for step in steps if step.name in coarsening]
+    if len(found) != 1:
+        given = " and ".join(found) or "none"
+        raise ValueError(f"exactly one operator must downsample ({', '.join(coarsening)}), found: {given}")
+    return steps
+
+
+def _valid_for_noise(given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    if "noise" in info.data:  # absent if the noise itself is invalid
+        noise_settings(info.data["noise"], given)
+    return given
+
+
+def noise_settings(noise: str, given: dict[str, Any]) -> PhysicalParameters:
+    """Return the parameters of a noise model, with defaults filled in.
+
+    Raises:
+        ValueError: a parameter is invalid; the message explains all mistakes.
+    """
+    model = plugins.load(NOISES, noise).Parameters
+    try:
+        return model.model_validate_json(json.dumps({**given, "name": noise}))
+    except ValidationError as error:
+        raise ValueError("; ".join(explain(error, model))) from error
+
+
+OperatorSteps = Annotated[tuple[OperatorStep, ...], AfterValidator(_one_downsamples)]
+"""Linear operators of a forward model, exactly one of which downsamples."""
+NoiseName = Annotated[str, AfterValidator(PluginName(NOISES))]
+NoiseParameters = Annotated[dict[str, Any], PluginParameters(NOISES, "noise"), AfterValidator(_valid_for_noise)]
+"""Parameters of the noise model that the key `noise` of the same section selects."""
+
+
 class Extract(Section):
     """Reading, masking and normalising volumes."""
 
@@ -54,7 +89,7 @@ class Extract(Section):
 class Degrade(Section):
     """The forward model that simulates the low-resolution image."""
 
-    operators: tuple[OperatorStep, ...] = (plugins.load(OPERATORS, "kspace_truncation").Parameters(),)
+    operators: OperatorSteps = (plugins.load(OPERATORS, "kspace_truncation").Parameters(),)
     """linear operators, applied in this order; exactly one of them downsamples. A parameter given as a range [low,
     high] is drawn uniformly, once per volume and anew for every training patch"""
     direction: Direction = "in_plane"
@@ -63,30 +98,13 @@ class Degrade(Section):
     factor: Annotated[float, Field(gt=1, le=8), AfterValidator(plain), PlainSerializer(plain, return_type=Any)] = 4
     """downsampling factor along each of these axes, such as 5.5556 for slices of 5 mm on voxels of 0.9 mm; networks
     support 2, 3, 4 and 8, baselines any number"""
-    noise: Annotated[str, AfterValidator(PluginName(NOISES))] = "rician"
+    noise: NoiseName = "rician"
     """distribution of the noise added to the low-resolution image"""
     noise_sigma: Fraction = 0.02
     """standard deviation of the noise, as a fraction of the normalised range; for signal-dependent noise, at an
     intensity of 1.0"""
-    noise_parameters: Annotated[dict[str, Any], PluginParameters(NOISES, "noise")] = Field(default={})
+    noise_parameters: NoiseParameters = Field(default={})
     """other parameters of the noise; those left out have their defaults"""
-
-    @field_validator("operators")
-    @classmethod
-    def _check_operators(cls, steps: tuple[PhysicalParameters, ...]) -> tuple[PhysicalParameters, ...]:
-        coarsening = [name for name in plugins.names(OPERATORS) if plugins.load(OPERATORS, name).COARSENS]
-        found = [step.name for step in steps if step.name in coarsening]
-        if len(found) != 1:
-            given = " and ".join(found) or "none"
-            raise ValueError(f"exactly one operator must downsample ({', '.join(coarsening)}), found: {given}")
-        return steps
-
-    @field_validator("noise_parameters")
-    @classmethod
-    def _check_noise_parameters(cls, given: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
-        if "noise" in info.data:  # absent if the noise itself is invalid
-            _noise_parameters(info.data["noise"], given)
-        return given
 
     @property
     def suits_networks(self) -> bool:
@@ -96,16 +114,7 @@ class Degrade(Section):
     @property
     def noise_settings(self) -> PhysicalParameters:
         """All parameters of the noise."""
-        return _noise_parameters(self.noise, self.noise_parameters)
-
-
-def _noise_parameters(noise: str, given: dict[str, Any]) -> PhysicalParameters:
-    """Return the parameters with defaults filled in; raises ValueError if one is invalid."""
-    model = plugins.load(NOISES, noise).Parameters
-    try:
-        return model.model_validate_json(json.dumps({**given, "name": noise}))
-    except ValidationError as error:
-        raise ValueError("; ".join(explain(error, model))) from error
+        return noise_settings(self.noise, self.noise_parameters)
 
 
 class Sentinel(Section):

@@ -153,8 +153,20 @@ def _forward(models: Sequence[ForwardModel], recipe: Recipe) -> str:
     factors = " or ".join(str(one) for one in dict.fromkeys(each.factors for each in models))
     low, high = recipe.noise_sigma_range or (model.noise_sigma,) * 2
     noise_map = ", whose level is given to the network" if recipe.noise_map else ""
+    level = f"{low:.1%} to {high:.1%}{noise_map}"
+    if recipe.degradations:
+        return f"{_alternatives(recipe)}; factors {factors}, noise of {level}"
     steps = describe_operators(model.operator_ranges or model.operators)
-    return f"{steps}, factors {factors}, {model.noise.replace('_', ' ')} noise of {low:.1%} to {high:.1%}{noise_map}"
+    return f"{steps}, factors {factors}, {model.noise.replace('_', ' ')} noise of {level}"
+
+
+def _alternatives(recipe: Recipe) -> str:
+    """Describe the alternative forward models and their shares of the patches."""
+    total = sum(one.weight for one in recipe.degradations)
+    return "; or ".join(
+        f"{describe_operators(one.operators)} with {one.noise_settings.describe()} ({one.weight / total:.0%})"
+        for one in recipe.degradations
+    )
 
 
 def _losses(recipe: Recipe) -> str:

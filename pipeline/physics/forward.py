@@ -99,6 +99,22 @@ class ForwardModel:
             noise_parameters=self.noise_parameters if noise is None else noise.drawn(generator),
         )
 
+    def with_steps(self, operators: tuple[PhysicalParameters, ...], noise: PhysicalParameters) -> ForwardModel:
+        """Return a model of the same grids with other operators and noise; `redrawn` draws from their ranges.
+
+        Args:
+            operators: parameters of the linear operators, in order of application.
+            noise: parameters of the noise.
+        """
+        return replace(
+            self,
+            noise=noise.name,
+            operators=operators,
+            noise_parameters=noise,
+            operator_ranges=operators if any(step.has_ranges for step in operators) else None,
+            noise_ranges=noise if noise.has_ranges else None,
+        )
+
     @property
     def lr_shape(self) -> tuple[int, ...]:
         """Shape of the low-resolution volume."""
@@ -220,19 +236,10 @@ def drawn_model(
     spacing_mm: tuple[float, ...] | None,
 ) -> ForwardModel:
     """Return the forward model of one volume; parameters given as ranges are drawn from its seed."""
-    model = ForwardModel(
-        factors,
-        hr_shape,
-        noise_parameters.name,
-        noise_sigma,
-        seed,
-        operators,
-        noise_parameters,
-        operators if any(step.has_ranges for step in operators) else None,
-        noise_parameters if noise_parameters.has_ranges else None,
-        slice_axis,
-        spacing_mm,
+    grids = ForwardModel(
+        factors, hr_shape, noise_sigma=noise_sigma, seed=seed, slice_axis=slice_axis, spacing_mm=spacing_mm
     )
+    model = grids.with_steps(operators, noise_parameters)
     return model.redrawn(np.random.default_rng([seed, DRAW]))
 
 

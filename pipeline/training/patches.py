@@ -16,6 +16,7 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import Cut, Terms, cuts
 from pipeline.physics.interpolation import slice_weights
 from pipeline.physics.linear import Lattice, compose, without_axis
+from pipeline.training.degradations import ForwardModels
 from pipeline.training.slabs import ReadSlices, Window, read_slab
 from pipeline.training.stored_image import draw_stored_image
 
@@ -99,6 +100,7 @@ class PatchSampler:
 
     def __init__(self, volumes: list[TrainingVolume], recipe: Recipe, seed: int) -> None:
         self._places = [(volume, *place) for volume in volumes for place in volume.places]
+        self._models = ForwardModels((volume.model for volume in volumes), recipe.degradations)
         self._recipe = recipe
         self._seed = seed
 
@@ -114,7 +116,7 @@ class PatchSampler:
         self, generator: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], float, PatchTerms]:
         volume, cut, index = self._places[generator.integers(len(self._places))]
-        model = volume.model.redrawn(generator)
+        model = self._models.draw(volume.model, generator)
         factors = (model.whole_factors[cut.rows], model.whole_factors[cut.columns])
         mask = read_slab(volume.mask, cut, [index], factors)[0]
         image = draw_stored_image(volume.data, cut, factors, mask.shape, self._recipe, generator)
@@ -126,10 +128,16 @@ class PatchSampler:
             model.operators, model.whole_factors, model.spacing_mm, model.slice_axis, cut, self._recipe.patch_lr
         )
         coarse, reference = _augmented(coarse, reference, generator, transpose=_is_symmetric(operator))
-        noise_range = self._recipe.noise_sigma_range
-        sigma = model.noise_sigma if noise_range is None else float(generator.uniform(*noise_range))
+        sigma = self._draw_noise_level(model, generator)
         noisy = _with_noise(model, coarse, cut, generator, sigma)
         return np.tensordot(weights, noisy, axes=1), reference, sigma, operator
+
+    def _draw_noise_level(self, model: ForwardModel, generator: np.random.Generator) -> float:
+        """Return the standard deviation of the noise of a patch, which the network is given."""
+        if self._recipe.degradations and model.noise == "none":
+            return 0.0
+        noise_range = self._recipe.noise_sigma_range
+        return model.noise_sigma if noise_range is None else float(generator.uniform(*noise_range))
 
 
 @lru_cache(maxsize=64)
