@@ -19,6 +19,8 @@ from pipeline.physics.linear import Lattice, compose, without_axis
 from pipeline.training.degradations import ForwardModels
 from pipeline.training.slabs import ReadSlices, Window, read_slab
 from pipeline.training.stored_image import draw_stored_image
+from pipeline.training.synthesis.image import draw_patch_image
+from pipeline.training.synthesis.label_map import LabelMap
 
 PatchTerms = tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
 """The linear part of a forward model for patches: a sum of terms, each a matrix along rows and one along columns."""
@@ -39,6 +41,7 @@ class TrainingVolume:
         slice_axis: axis across the slices.
         slices: indices of the slices with enough foreground.
         model: the forward model whose operator and noise are applied to the patches.
+        label_map: labels from which a new image is drawn for every patch; None draws patches of `data`.
     """
 
     data: NDArray[np.float32]
@@ -46,6 +49,7 @@ class TrainingVolume:
     slice_axis: int
     slices: tuple[int, ...]
     model: ForwardModel
+    label_map: LabelMap | None = None
 
     @property
     def plane_axes(self) -> tuple[int, int]:
@@ -119,9 +123,12 @@ class PatchSampler:
         model = self._models.draw(volume.model, generator)
         factors = (model.whole_factors[cut.rows], model.whole_factors[cut.columns])
         mask = read_slab(volume.mask, cut, [index], factors)[0]
-        image = draw_stored_image(volume.data, cut, factors, mask.shape, self._recipe, generator)
         layers, weights = _layers(model, cut.normal, index)
         place = _draw_place(mask, self._recipe.patch_lr, factors, generator)
+        if volume.label_map is None:
+            image = draw_stored_image(volume.data, cut, factors, mask.shape, self._recipe, generator)
+        else:
+            image = draw_patch_image(volume.label_map, cut, index, _fine(place, factors), mask.shape, generator)
         coarse, reference = _pair(model.terms, cut, layers, index, image.read, place, factors)
         coarse, reference = _padded(coarse, reference, self._recipe.patch_lr, factors)
         operator = patch_operator(
@@ -222,7 +229,7 @@ def _pair(
         place: rows and columns of the region, in low-resolution voxels.
         factors: high-resolution voxels per low-resolution voxel along rows and columns.
     """
-    fine = [slice(part.start * factor, part.stop * factor) for part, factor in zip(place, factors, strict=True)]
+    fine = _fine(place, factors)
     planes = [(_rows_of(term[cut.rows], place[0]), _rows_of(term[cut.columns], place[1])) for term in terms]
     seen = _seen([rows for rows, _ in planes], fine[0]), _seen([columns for _, columns in planes], fine[1])
     reference = read([index], seen)
@@ -237,6 +244,14 @@ def _pair(
         result = result + (one if columns is None else one @ columns[:, seen[1]].T)
     inner = tuple(slice(one.start - read_.start, one.stop - read_.start) for one, read_ in zip(fine, seen, strict=True))
     return np.asarray(result, dtype=np.float32), reference[0][inner]
+
+
+def _fine(place: Window, factors: tuple[int, int]) -> Window:
+    """Return the high-resolution rows and columns of a region of low-resolution voxels."""
+    rows, columns = (
+        slice(part.start * factor, part.stop * factor) for part, factor in zip(place, factors, strict=True)
+    )
+    return rows, columns
 
 
 def _rows_of(matrix: NDArray[np.float64] | None, part: slice) -> NDArray[np.float32] | None:

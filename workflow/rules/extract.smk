@@ -91,9 +91,16 @@ rule extract:
             "volume",
             {volume.id: format_of_volume(volume, SOURCES) for volume in RUN.volumes},
         ),
+        seed=by(
+            "volume",
+            {
+                volume.id: RUN.seed if volume.is_label_map else 0
+                for volume in RUN.volumes
+            },
+        ),
         code=code_version("pipeline.steps.extract"),
     message:
         "Extracting {wildcards.volume}"
     shell:
         "python -m pipeline.steps extract --input {input.source:q} --segmentation {input.segmentation:q} --sidecar {input.sidecar:q} --output {output.volume:q}"
-        " --format {params.format} --duplicates {input.duplicates:q} --volume {params.volume:q} --settings {params.settings:q} > {log:q} 2>&1"
+        " --format {params.format} --duplicates {input.duplicates:q} --volume {params.volume:q} --seed {params.seed} --settings {params.settings:q} > {log:q} 2>&1"

@@ -1,8 +1,8 @@
 """Images between the steps: one safetensors file per volume, which is memory-mapped when it is read.
 
 The header of the file holds the records of the image as JSON, the body the intensities ("data"), the masks and, if the
-image was drawn from a label map, its labels. In the body the axis of the slices comes first, so that a slice is contiguous and is read without the others; in memory the
-axes are x, y, z for any plane.
+image was drawn from a label map, its labels. In the body the axis of the slices comes first, so that a slice is
+contiguous and is read without the others; in memory the axes are x, y, z for any plane.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ STRENGTH_RANGE = (0.2, 1.0)
 GAMMA_RANGE = (0.7, 1.4)
 
 ORDERED_PROBABILITY = 0.5
-"""Probability that the tissues of the brain are ordered as in one of `ORDERS`; otherwise their means are independent."""
+"""Probability that brain tissues are ordered as in one of `ORDERS`; otherwise their means are independent."""
 ORDERS = ((FLUID, GREY_MATTER, BRIGHT_IN_T1), (BRIGHT_IN_T1, GREY_MATTER, FLUID), (FLUID, BRIGHT_IN_T1, GREY_MATTER))
 """Tissues from dark to bright as in T1-weighted, T2-weighted and FLAIR images."""
 MIN_STEP = 0.08

@@ -68,10 +68,14 @@ class SyntheticImage:
 
     def read(self, indices: Sequence[int], window: Window) -> NDArray[np.float32]:
         """Return a region of slices; see `pipeline.training.slabs.ReadSlices`."""
-        bounds = tuple(slice(*part.indices(size)[:2]) for part, size in zip(window, self.field.shape, strict=True))
-        last = len(self.labels) - 1
-        drawn = np.stack([self._slice(min(int(index), last), (bounds[0], bounds[1])) for index in indices])
+        drawn = self.intensities(indices, window)
         return limited((drawn - np.float32(self.range.offset)) / np.float32(self.range.scale)).values
+
+    def intensities(self, indices: Sequence[int], window: Window) -> NDArray[np.float32]:
+        """Return a region of slices like `read`, with intensities that are not normalised, and not negative."""
+        rows, columns = (slice(*part.indices(size)[:2]) for part, size in zip(window, self.field.shape, strict=True))
+        last = len(self.labels) - 1
+        return np.stack([self._slice(min(int(index), last), (rows, columns)) for index in indices])
 
     def _slice(self, index: int, window: Window) -> NDArray[np.float32]:
         row_range, rows = self.resolution.sampling(0, window[0])
@@ -129,11 +133,11 @@ def draw_patch_image(
     plane = None if spacing is None else (spacing[cut.rows], spacing[cut.columns])
     resolution = draw_resolution(plane, centre, generator)
     box = (slice(max(0, index - LESION_DEPTH), index + LESION_DEPTH + 1), *place)
-    return _draw(label_map, cut, box, shape, resolution, generator)
+    return _draw(label_map, cut, box, shape, resolution, _draw_stripping(label_map.label_count, generator), generator)
 
 
 def draw_volume_image(label_map: LabelMap, cut: Cut, generator: np.random.Generator) -> SyntheticImage:
-    """Draw an image with the voxels of the label map.
+    """Draw an image of the whole head, with the voxels of the label map.
 
     Args:
         label_map: from which the image is drawn.
@@ -143,7 +147,7 @@ def draw_volume_image(label_map: LabelMap, cut: Cut, generator: np.random.Genera
     shape = label_map.labels.shape
     resolution = Resolution(1.0, draw_psf(1.0, generator), (0.0, 0.0))
     plane = (shape[cut.rows], shape[cut.columns])
-    return _draw(label_map, cut, (slice(None), slice(None), slice(None)), plane, resolution, generator)
+    return _draw(label_map, cut, (slice(None), slice(None), slice(None)), plane, resolution, None, generator)
 
 
 def _draw(
@@ -152,6 +156,7 @@ def _draw(
     box: tuple[slice, slice, slice],
     shape: tuple[int, int],
     resolution: Resolution,
+    stripping: Stripping | None,
     generator: np.random.Generator,
 ) -> SyntheticImage:
     labels = np.moveaxis(label_map.labels, cut, (0, 1, 2))
@@ -159,7 +164,6 @@ def _draw(
     texture = draw_texture(generator)
     lesions = draw_lesions(labels, box, generator)
     field = draw_field(shape, MAX_SHADING, generator)
-    stripping = _draw_stripping(label_map.label_count, generator)
     range_ = _range(label_map, contrast, field, stripping, generator)
     return SyntheticImage(labels, contrast, resolution, texture, lesions, field, stripping, range_)
 

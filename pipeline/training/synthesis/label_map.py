@@ -25,11 +25,12 @@ class LabelMap:
     spacing_mm: tuple[float, ...] | None = None
 
     @cached_property
-    def voxel_counts(self) -> NDArray[np.int64]:
+    def voxel_counts(self) -> NDArray[np.intp]:
         """Number of voxels of each label, from 0 to the largest one."""
-        largest = int(self.labels.max())
-        # Plane by plane, since the labels are converted to 64 bits.
-        return sum(np.bincount(plane.ravel(), minlength=largest + 1) for plane in self.labels)
+        counts = np.zeros(int(self.labels.max()) + 1, dtype=np.intp)
+        for plane in self.labels:  # not at once, since the labels are converted to 64 bits
+            counts += np.bincount(plane.ravel(), minlength=counts.size)
+        return counts
 
     @property
     def label_count(self) -> int:

@@ -68,5 +68,6 @@ def draw_lesions(labels: NDArray[np.int16], box: Box, generator: np.random.Gener
     count = int(np.ceil(density * np.prod(high - low))) if wanted else 0
     centres = generator.integers(low, np.maximum(high, low + 1), (count, 3))
     centres = centres[np.isin(labels[tuple(centres.T)], WHITE_MATTER)]
-    radii = np.exp(generator.uniform(*np.log(RADIUS_RANGE), (len(centres), 1)))
+    low_radius, high_radius = np.log(RADIUS_RANGE)
+    radii = np.exp(generator.uniform(low_radius, high_radius, (len(centres), 1)))
     return Lesions(centres.astype(np.float64), radii * generator.uniform(*STRETCH_RANGE, (len(centres), 3)))

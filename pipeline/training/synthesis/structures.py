@@ -21,13 +21,19 @@ FLUID_AROUND_BRAIN = 24
 OUTSIDE = range(500, 600)
 """Tissues outside of the brain."""
 
-MIRRORED = ((range(1, 14), 39), (range(17, 21), 36), (range(25, 40), 32), (range(136, 138), 27), (range(1000, 2000), 1000))
+MIRRORED = (
+    (range(1, 14), 39),
+    (range(17, 21), 36),
+    (range(25, 40), 32),
+    (range(136, 138), 27),
+    (range(1000, 2000), 1000),
+)
 """Labels of the left hemisphere, and the distance to those of the right one."""
 
 
 @cache
 def left_of(count: int) -> NDArray[np.intp]:
-    """Return the label of the left hemisphere for each of the labels 0 to `count` - 1; other labels stay as they are."""
+    """Return the label of the left hemisphere for each of the labels 0 to `count` - 1; other labels are unchanged."""
     table = np.arange(count)
     for left, distance in MIRRORED:
         pairs = np.array([label for label in left if label + distance < count], dtype=np.intp)

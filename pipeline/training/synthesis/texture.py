@@ -53,6 +53,6 @@ def _smooth_noise(
     kernel = np.exp(-0.5 * np.square(np.arange(-radius, radius + 1) / scale))
     kernel /= np.linalg.norm(kernel)  # white noise keeps its variance
     noise = generator.standard_normal(shape, dtype=np.float32)
-    smooth = ndimage.correlate1d(ndimage.correlate1d(noise, kernel, axis=0, mode="wrap"), kernel, axis=1, mode="wrap")
-    smooth *= np.float32(amplitude)
-    return smooth
+    for axis in (0, 1):
+        noise = np.asarray(ndimage.correlate1d(noise, kernel, axis=axis, mode="wrap"), dtype=np.float32)
+    return noise * np.float32(amplitude)
