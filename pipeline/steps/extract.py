@@ -1,7 +1,4 @@
-"""Extract a volume: read its file, select its block of slices and normalise it; see pipeline.formats.io.extraction.
-
-Of a label map, an image is synthesised; see pipeline.training.synthesis.
-"""
+"""Extract a volume: read its file, select its block of slices and normalise it; see pipeline.formats.io.extraction."""
 
 from __future__ import annotations
 
@@ -17,7 +14,6 @@ from pipeline.formats import ROOM
 from pipeline.formats.io.extraction import extract
 from pipeline.steps._framework import entry, section
 from pipeline.tables.duplicates import excluded_pictures
-from pipeline.training.synthesis.extraction import extract_label_map
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +34,6 @@ class Options:
     """BIDS sidecar of the volume (.json), from which the slice thickness is read."""
     duplicates: Path | None = None
     """Table of near-duplicate pictures to exclude (.csv, from the step duplicates)."""
-    seed: int = 0
-    """Seed of the run; for label maps."""
     settings: Annotated[Extract, section(Extract)] = field(default_factory=Extract)
     """Section `extract` of the configuration."""
 
@@ -53,10 +47,6 @@ def run(options: Options) -> None:
     volume, formats = options.volume, plugins.names(ROOM)
     if options.format is not None and options.format not in formats:
         raise UserError(f"--format: {options.format!r} is unknown; choose from {', '.join(formats)}.")
-    if volume.is_label_map:
-        paths = (options.input, options.output)
-        extract_label_map(*paths, volume, options.settings, options.seed, options.format, options.sidecar)
-        return
     near_duplicates = excluded_pictures(options.duplicates, volume.id) if options.duplicates else ()
     extract(
         options.input,

@@ -17,7 +17,7 @@ from pipeline.errors import UserError
 from pipeline.formats.io.container import map_labels, read_image, write_image
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.grid import Cut
-from pipeline.steps.extract import Options, run
+from pipeline.steps.synthesise import Options, run
 from pipeline.training.patches import PatchSampler, TrainingVolume
 from pipeline.training.setup import training_volume
 from pipeline.training.synthesis.image import SyntheticImage, draw_patch_image, draw_volume_image

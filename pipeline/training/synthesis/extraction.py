@@ -40,7 +40,6 @@ def extract_label_map(
     settings: Extract,
     seed: int,
     format_name: str | None = None,
-    sidecar: Path | None = None,
 ) -> None:
     """Write the block of a label map with an image that is synthesised from it.
 
@@ -51,12 +50,11 @@ def extract_label_map(
         settings: the section `extract`.
         seed: of the run; the image depends on it and on the name of the volume.
         format_name: module of pipeline.formats; None detects the format.
-        sidecar: BIDS sidecar with the slice thickness.
 
     Raises:
         UserError: naming the file; it cannot be read, or is no label map.
     """
-    whole = read_whole(source, volume, settings, format_name, sidecar)
+    whole = read_whole(source, volume, settings, format_name)
     if whole.stack.has_channels:
         raise UserError(f"volume {volume.id!r} from {source}: a label map has a single channel; choose one (channel).")
     labels = whole_labels(source, whole.data, "label map", np.dtype(np.int16))

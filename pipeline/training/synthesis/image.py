@@ -25,6 +25,8 @@ STRIPPED_PROBABILITY = 0.3
 FLUID_KEPT_PROBABILITY = 0.7
 """Probability that a skull-stripped image keeps the fluid around the brain."""
 STRIPPING_LEVELS = (0.3, 0.7)
+MIN_RANGE = 1e-3
+"""Minimum range of intensities, for a label map with nothing that is visible."""
 LESION_DEPTH = 4
 """Number of slices before and after a patch in which lesions may begin."""
 
@@ -193,4 +195,4 @@ def _range(
         values = np.where(visible, values, 0)
     low = float(np.percentile(values, LOW_PERCENTILE))
     high = float(np.percentile(values[visible], PERCENTILE)) if visible.any() else 1.0
-    return IntensityRange(low, max(high - low, np.finfo(np.float32).eps))
+    return IntensityRange(low, max(high - low, MIN_RANGE))
