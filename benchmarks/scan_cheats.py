@@ -19,7 +19,7 @@ from scipy import ndimage
 from benchmarks.inserted_cheats import ball, shifted
 from benchmarks.simulated_scans import Head, Setting, motions, read_head, seed_of, simulate, stack
 from pipeline.errors import UserError
-from pipeline.fidelity.gate.scans import ScanGates, check_scans
+from pipeline.fidelity.gate.scans import CombinedGates, check_scans
 from pipeline.inference.combine.combine import Combined, combine, refined
 from pipeline.inference.combine.grid import block_of, working_block
 from pipeline.inference.combine.reading import Source, read_scans
@@ -57,16 +57,16 @@ def measure(path: Path, name: str, setting: Setting, other: Path, side: int | No
         found = combine(scans, head.seen)
         honest = {"gates": gates_of(check_scans(found)), "slices": _slices(found.scans)}
         cases = [*_results(head, setting, found, generator)]
-        cases += _replaced_slices(head, scans, read_scans([*strange[:2]], move=False), generator)
+        cases += _replaced_slices(head, scans, read_scans(strange[:2]), generator)
         cases += [_whole_scan(head, sources, strange)]
     return {**row, "honest": honest, "cases": cases}
 
 
-def gates_of(found: Sequence[ScanGates]) -> Gates:
+def gates_of(found: CombinedGates) -> Gates:
     """Return value and limit of every gate by scan."""
     return {
         Path(one.scan).name: {check.gate: (float(check.value), float(check.limit)) for check in one.checks}
-        for one in found
+        for one in found.all
     }
 
 
@@ -91,9 +91,9 @@ def _results(head: Head, setting: Setting, found: Combined, generator: np.random
         yield _case("gamma", f"{gamma}", check_scans(found, np.maximum(volume, 0) ** gamma))
 
 
-def _case(kind: str, amount: str, gates: Sequence[ScanGates]) -> Row:
+def _case(kind: str, amount: str, gates: CombinedGates) -> Row:
     values = gates_of(gates)
-    return {"kind": kind, "amount": amount, "detected": any(one.failed for one in gates), "gates": values}
+    return {"kind": kind, "amount": amount, "detected": any(one.failed for one in gates.all), "gates": values}
 
 
 def _lesion(head: Head, volume: NDArray[np.float32], generator: np.random.Generator) -> tuple[NDArray[np.float32], str]:

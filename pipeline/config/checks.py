@@ -73,6 +73,11 @@ def _check_sources(volumes: Sequence[Volume], known: Mapping[str, Source]) -> It
                 yield f"{place}: {name!r} is unknown; {plugins.suggest(name, known)}"
             elif known[name].network is not None:
                 yield f"{place}: {name!r} contains network weights, not an image"
+            elif known[name].tests_only and volume.split not in TEST_SPLITS:
+                yield (
+                    f"{place}: {name!r} is for tests only (licence: {known[name].licence}), but volume {volume.id!r} "
+                    f"is in split {volume.split!r}; use other data"
+                )
         if volume.segmentation is not None and volume.segmentation not in known:
             nearest = plugins.suggest(volume.segmentation, known)
             yield f"volumes[{index}].segmentation: {volume.segmentation!r} is unknown; {nearest}"

@@ -85,6 +85,8 @@ class _Described(Section):
     """licence of the data or weights"""
     citation: str = ""
     """citation"""
+    tests_only: bool = False
+    """only for volumes of the test splits, since the licence restricts networks trained or selected on these data"""
     network: Network | None = None
     """architecture, for network weights"""
     features: FeatureArchitecture | None = None
@@ -113,6 +115,11 @@ class PackageSource(_Described):
     """SHA-256 of that file"""
     member: FilePath | None = None
     """path of the file inside the archive"""
+
+    @property
+    def downloaded_name(self) -> str:
+        """Name of the downloaded file."""
+        return self.file
 
     @property
     def file_name(self) -> str:

@@ -10,7 +10,8 @@ import numpy as np
 
 from pipeline import __version__
 from pipeline.config.combine import Combine
-from pipeline.fidelity.gate.scans import ScanGates
+from pipeline.fidelity.gate.consistency import Check
+from pipeline.fidelity.gate.scans import CombinedGates, ScanGates
 from pipeline.files import sha256_of, write_json
 from pipeline.inference.combine.combine import Combined
 from pipeline.inference.combine.scan import Scan
@@ -18,10 +19,17 @@ from pipeline.inference.restore_file import split_suffix
 from pipeline.provenance.combined_record import CombinedRecord, GateRecord, ScanRecord
 
 
-def record_of(found: Combined, settings: Combine, gates: Sequence[ScanGates]) -> CombinedRecord:
+def record_of(found: Combined, settings: Combine, gates: CombinedGates) -> CombinedRecord:
     """Return the record of a combined volume."""
-    scans = tuple(_scan_record(scan, one) for scan, one in zip(found.scans, gates, strict=True))
-    return CombinedRecord(__version__, settings.model_dump(mode="json"), found.grid.shape, found.grid.spacing, scans)
+    scans = tuple(_scan_record(scan, one) for scan, one in zip(found.scans, gates.scans, strict=True))
+    return CombinedRecord(
+        version=__version__,
+        settings=settings.model_dump(mode="json"),
+        shape=found.grid.shape,
+        voxel_mm=found.grid.spacing,
+        scans=scans,
+        gates=_gate_records(gates.together.checks),
+    )
 
 
 def record_path(output: Path) -> Path:
@@ -57,5 +65,9 @@ def _scan_record(scan: Scan, gates: ScanGates) -> ScanRecord:
         offset=scan.offset,
         slices_left_out=tuple(np.flatnonzero(weights == 0).tolist()),
         slices_weakened=tuple(np.flatnonzero((weights > 0) & (weights < 1)).tolist()),
-        gates=tuple(GateRecord(one.gate, one.value, one.limit, one.passed) for one in gates.checks),
+        gates=_gate_records(gates.checks),
     )
+
+
+def _gate_records(checks: Sequence[Check]) -> tuple[GateRecord, ...]:
+    return tuple(GateRecord(one.gate, one.value, one.limit, one.passed) for one in checks)

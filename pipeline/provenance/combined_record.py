@@ -65,6 +65,7 @@ class CombinedRecord:
         shape: number of voxels along the canonical axes.
         voxel_mm: voxel size along these axes.
         scans: the scans; the first one defines space and intensities.
+        gates: consistency of the volume with all scans together.
     """
 
     version: str
@@ -72,3 +73,4 @@ class CombinedRecord:
     shape: tuple[int, ...]
     voxel_mm: tuple[float, ...]
     scans: tuple[ScanRecord, ...]
+    gates: tuple[GateRecord, ...]

@@ -12,6 +12,9 @@ from pipeline.image.slice_profile import Origin, Shape, SliceProfile
 from pipeline.provenance.combined_record import CombinedRecord, GateRecord, ScanRecord
 from pipeline.reporting.numbers import format_lengths
 
+TOGETHER = "all scans together"
+"""Title of the gates of all scans together."""
+
 
 @dataclass(frozen=True)
 class Card:
@@ -92,9 +95,15 @@ class CombinedReport:
         return self.record.scans
 
     @property
-    def failed(self) -> list[tuple[ScanRecord, GateRecord]]:
-        """Scans with the gates that the volume fails."""
-        return [(scan, gate) for scan in self.scans for gate in scan.gates if not gate.passed]
+    def gates(self) -> list[tuple[str, GateRecord]]:
+        """The gates of each scan and of all scans together, with the name of the scan."""
+        each = [(scan_title(scan), gate) for scan in self.scans for gate in scan.gates]
+        return [*each, *((TOGETHER, gate) for gate in self.record.gates)]
+
+    @property
+    def failed(self) -> list[tuple[str, GateRecord]]:
+        """The gates that the volume fails."""
+        return [(scan, gate) for scan, gate in self.gates if not gate.passed]
 
 
 def scan_title(scan: ScanRecord) -> str:

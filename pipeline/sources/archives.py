@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from filelock import FileLock, Timeout
 
@@ -28,6 +28,30 @@ DIGITS = 12
 def archive_path(folder: Path, name: str, sha256: str) -> Path:
     """Return the path of a downloaded file."""
     return folder / sha256[:DIGITS] / name
+
+
+def stored_copy(folders: Sequence[Path], name: str, sha256: str) -> Path | None:
+    """Return a file with the given SHA-256 that exists in one of several folders; None if there is none.
+
+    It is either a previous download, or a file anywhere below a folder whose name ends in that of the download, such as
+    sub-01_T1w.nii.gz for T1w.nii.gz; hyphens and underscores count as equal.
+
+    Args:
+        folders: archive folders, in the order in which they are searched; they may be read-only.
+        name: name of the file.
+        sha256: expected SHA-256 of the file.
+    """
+    for folder in folders:
+        downloaded = archive_path(folder, name, sha256)
+        if _has(downloaded, sha256):
+            return downloaded
+    ending = name.replace("_", "-")
+    for folder in folders:
+        for path in sorted(folder.rglob(f"*{PurePosixPath(name).suffix}")):
+            if path.name.replace("_", "-").endswith(ending) and _has(path, sha256):
+                logger.info("%s: using %s", name, path)
+                return path
+    return None
 
 
 def archive(folder: Path, name: str, sha256: str, locate: Callable[[], str], patience: Patience) -> Path:
@@ -101,6 +125,13 @@ def _found(path: Path) -> str | None:
     sha256 = sha256_of(path)
     note_sha256(path, sha256)
     return sha256
+
+
+def _has(path: Path, sha256: str) -> bool:
+    """Return whether a file can be read and has the given SHA-256."""
+    with suppress(UserError, OSError):
+        return _found(path) == sha256
+    return False
 
 
 def _note_path(path: Path) -> Path:

@@ -53,7 +53,7 @@ class DownloadRecord(Section):
             sha256: checksum of the file.
             size_bytes: size of the file.
         """
-        origin = source.model_dump(exclude={"network", "sha256"})
+        origin = source.model_dump(exclude={"network", "tests_only", "sha256"})
         if isinstance(source, HttpSource):
             origin["url"] = public_url(source.url)
         checksums = {"sha256": sha256, "downloaded_sha256": source.sha256 or sha256}

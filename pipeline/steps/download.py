@@ -1,12 +1,14 @@
 """Fetch a source, check it, and record its licence and checksums.
 
-Downloads are cached in the archive folder, from which the file is copied. FILE.source.json, in the same folder as the
+Downloads are cached in the archive folder, from which the file is copied. Files that exist there, or in one of further
+folders, are not downloaded. FILE.source.json, in the same folder as the
 copy, records title, licence, citation and checksums.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -16,9 +18,10 @@ from cyclopts.validators import Number
 
 from pipeline import plugins
 from pipeline.config.known import known_sources
-from pipeline.config.sources import LocalSource, S3Source, Source
+from pipeline.config.sources import HttpSource, LocalSource, PackageSource, S3Source, Source
 from pipeline.errors import UserError
 from pipeline.files import replacing, sha256_of
+from pipeline.sources.archives import stored_copy
 from pipeline.sources.chunks import read_pieces, write_pieces
 from pipeline.sources.download_record import DownloadRecord
 from pipeline.sources.members import read_member
@@ -30,11 +33,16 @@ logger = logging.getLogger(__name__)
 
 KINDS = "pipeline.sources.kinds"
 ARCHIVES_VARIABLE = "BRAINSR_ARCHIVES"
-"""Environment variable with the archive folder, for workflows that share one."""
+"""Environment variable with the archive folder, or several separated as in PATH, for workflows that share them."""
 
 
 def download(
-    name: str, source: Source, output: Path, archives: Path, patience: Patience, fetched: Path | None = None
+    name: str,
+    source: Source,
+    output: Path,
+    archives: Path | Sequence[Path],
+    patience: Patience,
+    fetched: Path | None = None,
 ) -> None:
     """Write the file of a source, and its record FILE.source.json in the same folder.
 
@@ -42,20 +50,30 @@ def download(
         name: name of the source.
         source: its entry of the configuration.
         output: the file to write.
-        archives: archive folder.
+        archives: archive folder; or several, which are searched in this order, the first of them for downloads.
         patience: timeouts and retries.
         fetched: local copy of the source, if it exists already.
 
     Raises:
         UserError: the source cannot be fetched; the message names it.
     """
+    folders = [archives] if isinstance(archives, Path) else archives
     try:
-        original = fetched or plugins.load(KINDS, source.kind).fetch(source, archives, patience)
+        original = (
+            fetched or _stored(source, folders) or plugins.load(KINDS, source.kind).fetch(source, folders[0], patience)
+        )
         sha256, size_bytes = take(original, source, output)
     except UserError as error:
         raise UserError(f"source {name!r}: {error}") from error
     DownloadRecord.of(name, source, sha256, size_bytes).write(record_path(output))
     logger.info("%s: %s, %d bytes, SHA-256 %s", name, output, size_bytes, sha256)
+
+
+def _stored(source: Source, folders: Sequence[Path]) -> Path | None:
+    """Return the file of a source with a checksum that would otherwise be downloaded, if it exists already."""
+    if not isinstance(source, PackageSource | HttpSource) or source.sha256 is None:
+        return None
+    return stored_copy(folders, source.downloaded_name, source.sha256)
 
 
 def record_path(output: Path) -> Path:
@@ -109,8 +127,9 @@ class Options:
     """Local copy of a file in S3, made by Snakemake."""
     output: Path
     """The file of the source; its record is written beside it."""
-    archives: Annotated[Path, Parameter(env_var=ARCHIVES_VARIABLE)] = Path("resources/archives")
-    """Archive folder: complete downloads by checksum; several workflows may share it."""
+    archives: Annotated[tuple[Path, ...], Parameter(env_var=ARCHIVES_VARIABLE)] = (Path("resources/archives"),)
+    """Archive folders, which several workflows may share: the first one receives the downloads, and all of them are
+    searched for files before."""
     attempts: Annotated[int, Number(gt=0)] = Patience.attempts
     """Maximum number of consecutive attempts without progress."""
     retry_delay: Annotated[float, Number(gt=0)] = Patience.delay_seconds

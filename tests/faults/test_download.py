@@ -70,16 +70,27 @@ def environment(**changes: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), "NO_PROXY": "127.0.0.1", "OMP_NUM_THREADS": "1", **changes}
 
 
-def command(source: dict[str, Any] | None, output: str = "out/scan.bin", name: str = "mine") -> list[str]:
+def command(
+    source: dict[str, Any] | None,
+    output: str = "out/scan.bin",
+    name: str = "mine",
+    folders: Sequence[str] = ("archives",),
+) -> list[str]:
     described = [] if source is None else ["--source", json.dumps(source)]
-    options = ["--name", name, *described, "--output", output, "--archives", "archives", *IMPATIENT]
+    archives = ["--archives", *folders] if folders else []
+    options = ["--name", name, *described, "--output", output, *archives, *IMPATIENT]
     return [sys.executable, "-m", "pipeline.steps", "download", *options]
 
 
 def download(
-    folder: Path, source: dict[str, Any] | None, output: str = "out/scan.bin", name: str = "mine", **variables: str
+    folder: Path,
+    source: dict[str, Any] | None,
+    output: str = "out/scan.bin",
+    name: str = "mine",
+    folders: Sequence[str] = ("archives",),
+    **variables: str,
 ) -> subprocess.CompletedProcess[str]:
-    arguments = command(source, output, name)
+    arguments = command(source, output, name, folders)
     return subprocess.run(
         arguments, cwd=folder, env=environment(**variables), capture_output=True, text=True, check=False, timeout=120
     )
@@ -696,6 +707,31 @@ def test_a_shared_archive_folder_that_may_only_be_read_is_used(server: FileServe
     (open_folder / "out").mkdir()
     (open_folder / "out").chmod(0o777)
     assert_made(as_nobody(open_folder, http_source(server)), open_folder)
+    assert not server.requests
+
+
+def test_a_file_that_exists_in_a_further_folder_is_used_by_its_checksum_and_not_downloaded(
+    server: FileServer, tmp_path: Path
+):
+    source = http_source(server)
+    data = tmp_path / "data/heads"
+    data.mkdir(parents=True)
+    (data / "site_scan.bin").write_bytes(b"another scan of the same name")
+    (data / "p01-scan.bin").write_bytes(CONTENT)
+    assert_made(download(tmp_path, source, folders=("archives", "data")), tmp_path)
+    assert not server.requests
+    (data / "p01-scan.bin").write_bytes(CONTENT[:-1])
+    assert_made(download(tmp_path, source, folders=("archives", "data")), tmp_path)
+    assert server.requests, "a damaged copy is not used"
+    assert kept(tmp_path).read_bytes() == CONTENT, "the first folder receives the download"
+    assert (data / "p01-scan.bin").read_bytes() == CONTENT[:-1], "files of further folders are left as they are"
+
+
+def test_the_folders_of_archives_are_listed_by_a_variable_like_a_path(server: FileServer, tmp_path: Path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/my_scan.bin").write_bytes(CONTENT)
+    variables = {"BRAINSR_ARCHIVES": os.pathsep.join(["here", "data"])}
+    assert_made(download(tmp_path, http_source(server), folders=(), **variables), tmp_path)
     assert not server.requests
 
 

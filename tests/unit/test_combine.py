@@ -164,10 +164,7 @@ def test_uncertainty_is_larger_where_errors_are_larger():
 
 def test_the_gate_passes_the_result_and_finds_what_was_done_to_it():
     found = combined()
-    assert not [check for scan_ in check_scans(found) for check in scan_.failed]
-    lesion = found.volume + 0.3 * np.exp(
-        -np.sum((np.indices(found.grid.shape) - 30) ** 2 / 4.5, axis=None, where=False)
-    )
+    assert not [check for scan_ in check_scans(found).all for check in scan_.failed]
     place = np.indices(found.grid.shape) - np.array([34, 28, 31]).reshape(3, 1, 1, 1)
     lesion = found.volume + 0.4 * (np.sum(place**2, axis=0) <= 4).astype(np.float32)
     cheats = {
@@ -176,8 +173,16 @@ def test_the_gate_passes_the_result_and_finds_what_was_done_to_it():
         "intensity": np.sign(found.volume) * np.abs(found.volume) ** 1.25,
     }
     for gate, volume in cheats.items():
-        failed = {check.gate for scan_ in check_scans(found, volume) for check in scan_.failed}
+        failed = {check.gate for scan_ in check_scans(found, volume).all for check in scan_.failed}
         assert gate in failed, gate
+
+
+def test_all_scans_together_show_a_lesion_that_is_too_small_for_any_of_them():
+    found = combined()
+    place = np.indices(found.grid.shape) - np.array([34, 28, 31]).reshape(3, 1, 1, 1)
+    gates = check_scans(found, found.volume + 0.23 * (np.sum(place**2, axis=0) <= 2).astype(np.float32))
+    assert not [check for scan_ in gates.scans for check in scan_.failed]
+    assert [check.gate for check in gates.together.failed] == ["local"]
 
 
 def test_a_slice_that_contradicts_the_others_is_left_out():

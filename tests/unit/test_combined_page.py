@@ -50,7 +50,7 @@ def test_the_sections_follow_each_other_and_the_verdict_is_two_sentences(page):
     text = unescape(page).replace("\N{MULTIPLICATION SIGN}", "x")
     assert (
         "3 scans with voxels of 1 x 1 x 4 mm, 1 x 4 x 1 mm and 4 x 1 x 1 mm were combined into one volume of "
-        "48 x 48 x 48 voxels of 1 mm. It passes all 12 consistency gates, 1 slice was left out, and the largest motion "
+        "48 x 48 x 48 voxels of 1 mm. It passes all 13 consistency gates, 1 slice was left out, and the largest motion "
         "between scans is 0.06 degrees and 0.05 mm." in text
     )
     assert "weakened: 6" in text
@@ -87,7 +87,7 @@ def test_a_failed_gate_is_shown_where_nobody_misses_it(found):
     volume[18:27, 18:27, 18:27] += 0.3
     page = page_of(replace(found, volume=volume))
     assert 'class="gates failed" role="alert"' in page
-    assert re.search(r"It fails \d+ of 12 consistency gates", page)
+    assert re.search(r"It fails \d+ of 13 consistency gates", page)
     assert "Failed gate: local" in page
     assert re.search(r'class="number failed">[\d.]+<span class="below"><span class="failed">limit [\d.]+, failed', page)
 

@@ -161,7 +161,28 @@ def test_every_known_source_says_what_it_is() -> None:
         assert source.citation, name
         assert source.licence != "not stated", name
         assert source.sha256, name
-        assert source.file_name.endswith((".nii.gz", ".nii", ".bin", ".onnx", ".pth", ".safetensors")), name
+        assert source.file_name.endswith((".nii.gz", ".nii", ".mgz", ".bin", ".onnx", ".pth", ".safetensors")), name
+
+
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_nothing_is_trained_or_selected_on_data_for_tests_only(split: str) -> None:
+    volumes = [
+        {"id": "a", "subject": "A", "split": split, "source": "oasis-1000"},
+        {"id": "b", "subject": "B", "split": "test", "source": "oasis-1002"},
+    ]
+    with pytest.raises(UserError, match=r"'oasis-1000' is for tests only \(licence: CC BY-NC") as caught:
+        read_run(configuration(volumes=volumes))
+    assert "oasis-1002" not in str(caught.value)
+
+
+def test_the_heads_are_split_by_person() -> None:
+    run = read_run(read_yaml(CHECKOUT / "examples/heads.yaml"))
+    persons = {split: {one.subject for one in run.volumes if one.split == split} for split in ("train", "val", "test")}
+    assert len(persons["train"]) == 4 and len(persons["val"]) == 2 and len(persons["test"]) == 14
+    assert not persons["train"] & persons["val"] and not persons["test"] & (persons["train"] | persons["val"])
+    known = known_sources()
+    trained = {known[volume.source or ""].licence for volume in run.volumes if volume.split != "test"}
+    assert trained == {"MIT", "BSD-3-Clause", "CC BY 4.0"}
 
 
 def test_allowed_values_are_told_in_words() -> None:

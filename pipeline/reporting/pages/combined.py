@@ -43,7 +43,7 @@ def write_reports(
         The record.
     """
     gates = check_scans(found)
-    for scan in gates:
+    for scan in gates.all:
         for check in scan.failed:
             logger.warning(
                 "%s: contradicts %s: gate %s is %.3g, limit %.3g. Do not trust it before you know why.",

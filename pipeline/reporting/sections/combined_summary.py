@@ -19,7 +19,7 @@ def for_combined(report: CombinedReport) -> Section:
     angle, shift = max(scan.motion.angle_degrees for scan in scans), max(scan.motion.shift_mm for scan in scans)
     motion = f"{format_number(angle, 2)} degrees and {format_number(shift, 2)} mm"
     moved = f"the largest motion between scans is {motion}" if record.settings["motion"] else "motion was not estimated"
-    gates, failed = sum(len(scan.gates) for scan in scans), len(report.failed)
+    gates, failed = len(report.gates), len(report.failed)
     passed = f"passes all {gates} consistency gates" if not failed else f"fails {failed} of {gates} consistency gates"
     left_out = sum(len(scan.slices_left_out) for scan in scans)
     slices = f"{left_out or 'no'} slice{' was' if left_out == 1 else 's were'} left out"

@@ -10,7 +10,7 @@ import pandas as pd
 
 from pipeline.provenance.combined_record import GateRecord
 from pipeline.reporting.cells import method_cell, split_cell
-from pipeline.reporting.combined_report import CombinedReport, scan_title
+from pipeline.reporting.combined_report import TOGETHER, CombinedReport, scan_title
 from pipeline.reporting.frames import distinct, records, where
 from pipeline.reporting.numbers import format_number
 from pipeline.reporting.run_record import RunRecord
@@ -58,7 +58,8 @@ def for_combined(report: CombinedReport) -> Section:
         "The acquisition model predicts every scan from the combined volume, at the registered position and without "
         "the slices that were left out. A gate limits the difference between this prediction and the scan: its power "
         "(residual), its sum over windows of lesion size (local), the displacement that explains it (shift), and its "
-        "dependence on intensity (intensity). Gates need no reference. Detail finer than that of all scans is not "
+        "dependence on intensity (intensity). All scans together are tested for structures that are too small for any "
+        "of them alone. Gates need no reference. Detail finer than that of all scans is not "
         "tested by them."
     )
     headings = ("Scan", *(readable(gate.gate).capitalize() for gate in report.scans[0].gates))
@@ -66,7 +67,11 @@ def for_combined(report: CombinedReport) -> Section:
         (Cell(f"{number}. {scan_title(scan)}"), *map(_gate_cell, scan.gates))
         for number, scan in enumerate(report.scans, start=1)
     )
-    table = Table("gates-table", "Gates by scan", headings, rows)
+    together = {gate.gate: gate for gate in report.record.gates}
+    cells = (
+        _gate_cell(together[one.gate]) if one.gate in together else Cell("not tested") for one in report.scans[0].gates
+    )
+    table = Table("gates-table", "Gates by scan", headings, (*rows, (Cell(TOGETHER.capitalize()), *cells)))
     return Section("gates", "Consistency with the scans", (Text(note, "note"), table), link="Gates")
 
 
@@ -100,10 +105,10 @@ def gate_banner(volume: VolumeReport) -> tuple[Template, ...]:
 def combined_banner(report: CombinedReport) -> Template:
     """Return the banner that names the failed gates of a combined volume, or the scans with which it is consistent."""
     texts = [
-        f"{scan_title(scan)}: {readable(gate.gate)} {format_number(gate.value)} (limit {format_number(gate.limit)})"
+        f"{scan}: {readable(gate.gate)} {format_number(gate.value)} (limit {format_number(gate.limit)})"
         for scan, gate in report.failed
     ]
-    passed = f"{len(report.scans[0].gates)} for each of {len(report.scans)} scans"
+    passed = f"{len(report.scans[0].gates)} for each of {len(report.scans)} scans, and one for all scans together"
     return Template("gate_banner", ("The combined volume", bool(texts), texts or [passed]))
 
 

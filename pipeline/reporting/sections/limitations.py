@@ -57,7 +57,7 @@ def _limitations_of_combined(report: CombinedReport) -> Iterator[Limitation]:
     for scan, gate in report.failed:
         yield Limitation(
             f"Failed gate: {readable(gate.gate)}",
-            f"{scan_title(scan)}: {format_number(gate.value)}, limit {format_number(gate.limit)}. Do not use this "
+            f"{scan}: {format_number(gate.value)}, limit {format_number(gate.limit)}. Do not use this "
             "result until the cause is known, such as motion within the scan, another contrast, or a wrong slice "
             "thickness.",
         )
