@@ -182,9 +182,9 @@ def test_some_patches_have_no_noise_in_an_empty_background():
     volume = stripped(head)
     noisy = {"noise_sigma_range": (0.03, 0.03), "batch_size": 300}
     patches = a_batch(volume, background_augmentation=0.3, **noisy)
-    cells = patches.reference.reshape(-1, 8, 4, 8, 4).any(axis=(2, 4))
+    cells = np.any(patches.reference.reshape(-1, 8, 4, 8, 4), axis=(2, 4))
     cleared = (patches.measured[:, 0] == 0).any(axis=(1, 2))
-    has_background = ~cells.all(axis=(1, 2))
+    has_background = ~np.all(cells, axis=(1, 2))
     share = cleared[has_background].mean()
     assert abs(share - 0.3) < 3 * np.sqrt(0.3 * 0.7 / has_background.sum())
     np.testing.assert_array_equal(patches.measured[cleared, 0] > 0, cells[cleared])

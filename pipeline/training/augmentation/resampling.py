@@ -1,8 +1,8 @@
 """In-plane rotation of a reference onto a grid of larger voxels.
 
-Rotation on the same grid blurs, and a network would learn to blur as well: in slices of two heads, cubic splines lost 13
-and 18 % of the power between 0.7 and 0.85 of the Nyquist frequency, and 30 and 37 % above. On a grid of voxels at least
-1.25 times larger, the power there changed by -4 to +20 %.
+Rotation on the same grid blurs, and a network would learn to blur as well: in slices of two heads, cubic splines lost
+13 and 18 % of the power between 0.7 and 0.85 of the Nyquist frequency, and 30 and 37 % above. On a grid of voxels at
+least 1.25 times larger, the power there changed by -4 to +20 %.
 """
 
 from __future__ import annotations
