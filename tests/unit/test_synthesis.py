@@ -23,6 +23,7 @@ from pipeline.training.setup import training_volume
 from pipeline.training.synthesis.image import SyntheticImage, draw_patch_image, draw_volume_image
 from pipeline.training.synthesis.label_map import LabelMap
 from pipeline.training.synthesis.resolution import Resolution
+from pipeline.training.synthesis.rotation import rotated_part
 from tests.helpers import volume_entry, write_nifti
 from tests.small_training import make_trainer, tiny_recipe
 
@@ -141,12 +142,28 @@ def test_the_voxel_size_varies_around_the_patch():
     assert np.ptp(scale) < 1e-5, "the centre does not move"
 
 
+def test_rotation_mixes_no_labels():
+    image = plain(an_image(7))
+    for angle in (0.0, np.pi / 2, 0.3):
+        turned = replace(image, resolution=Resolution(1.0, 0.6, (31.5, 27.5), angle))
+        box = (slice(MIDDLE, MIDDLE + 1), slice(-8, 72), slice(-8, 64))
+        labels = rotated_part(turned.labels, box, turned.resolution)[0]
+        counts, expected = (
+            np.bincount(one.ravel(), minlength=SCALP + 1)[1:] for one in (labels, turned.labels[MIDDLE])
+        )
+        assert np.abs(counts - expected).max() <= (0 if angle in (0.0, np.pi / 2) else 25)
+        if angle:
+            assert not np.array_equal(labels[8:-8, 8:-8], turned.labels[MIDDLE])
+        assert np.array_equal(turned.foreground(MIDDLE), labels[8:-8, 8:-8] != 0)
+
+
 def test_stripped_images_contain_brain_alone():
     stripped = [image for image in map(an_image, range(60)) if image.stripping is not None]
     assert 5 < len(stripped) < 35
-    scalp = ndimage.minimum_filter(HEAD.labels == SCALP, 3)[:, :, MIDDLE]
+    scalp = np.asarray(ndimage.minimum_filter(HEAD.labels == SCALP, 3), dtype=bool)[:, :, MIDDLE]
     for one in stripped:
         image = replace(one, resolution=Resolution(1.0, 0.6, (0.0, 0.0)))
+        assert not image.foreground(MIDDLE)[scalp].any()
         assert np.all(image.read([MIDDLE], WHOLE)[0][scalp] <= 0)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,33 +15,17 @@ from pipeline.physics.shading import draw_field
 from pipeline.training.slabs import Window
 from pipeline.training.synthesis.contrast import Contrast, draw_contrast
 from pipeline.training.synthesis.label_map import LabelMap
-from pipeline.training.synthesis.lesions import Lesions, draw_lesions
+from pipeline.training.synthesis.lesions import Box, Lesions, draw_lesions
 from pipeline.training.synthesis.resolution import Resolution, draw_psf, draw_resolution
-from pipeline.training.synthesis.structures import is_brain
+from pipeline.training.synthesis.rotation import rotated_part
+from pipeline.training.synthesis.stripping import Stripping, draw_stripping
 from pipeline.training.synthesis.texture import Texture, draw_texture
 
 MAX_SHADING = 0.35
-STRIPPED_PROBABILITY = 0.3
-FLUID_KEPT_PROBABILITY = 0.7
-"""Probability that a skull-stripped image keeps the fluid around the brain."""
-STRIPPING_LEVELS = (0.3, 0.7)
 MIN_RANGE = 1e-3
 """Minimum range of intensities, for a label map with nothing that is visible."""
 LESION_DEPTH = 4
 """Number of slices before and after a patch in which lesions may begin."""
-
-
-@dataclass(frozen=True)
-class Stripping:
-    """Skull-stripping: voxels with less brain than `level` are set to 0.
-
-    Attributes:
-        brain: which labels are brain, lesions last, shape (labels,).
-        level: minimum fraction of brain.
-    """
-
-    brain: NDArray[np.bool_]
-    level: float
 
 
 @dataclass(frozen=True)
@@ -85,7 +69,7 @@ class SyntheticImage:
         weights = self.resolution.slice_weights
         radius = len(weights) // 2
         box = (slice(index - radius, index + radius + 1), row_range, column_range)
-        labels = _padded_part(self.labels, box)
+        labels = rotated_part(self.labels, box, self.resolution)
         self.lesions.mark(labels, box, self.contrast.lesion)
         means = np.tensordot(weights, self.contrast.means[labels], axes=1)
         spread = rows @ self.contrast.spreads[labels[radius]] @ columns.T
@@ -99,17 +83,17 @@ class SyntheticImage:
         brain = rows @ self.stripping.brain[labels[radius]].astype(np.float32) @ columns.T
         return np.where(brain > self.stripping.level, image, 0)
 
-
-def _padded_part(labels: NDArray[np.int16], box: Sequence[slice]) -> NDArray[np.int16]:
-    """Return a copy of a part of a label map: slices beyond its ends are repeated, other voxels are background."""
-    slices, *window = box
-    inside = [slice(max(part.start, 0), max(part.stop, 0)) for part in window]
-    layers = np.clip(np.arange(slices.start, slices.stop), 0, len(labels) - 1)
-    part = np.stack([labels[(layer, *inside)] for layer in layers])
-    before = [min(max(-part.start, 0), part.stop - part.start) for part in window]
-    result = np.zeros((len(layers), *(part.stop - part.start for part in window)), dtype=np.int16)
-    result[:, before[0] : before[0] + part.shape[1], before[1] : before[1] + part.shape[2]] = part
-    return result
+    def foreground(self, index: int) -> NDArray[np.bool_]:
+        """Return the foreground of a padded slice, shape (rows, columns): head, or brain if it is stripped."""
+        rows, columns = (
+            np.rint(self.resolution.places(axis, size)).astype(int) for axis, size in enumerate(self.field.shape)
+        )
+        row_range, column_range = (slice(int(one[0]), int(one[-1]) + 1) for one in (rows, columns))
+        layer = min(index, len(self.labels) - 1)
+        box = (slice(layer, layer + 1), row_range, column_range)
+        labels = rotated_part(self.labels, box, self.resolution)[0]
+        labels = labels[np.ix_(rows - row_range.start, columns - column_range.start)]
+        return labels != 0 if self.stripping is None else self.stripping.brain[labels]
 
 
 def draw_patch_image(
@@ -135,7 +119,9 @@ def draw_patch_image(
     plane = None if spacing is None else (spacing[cut.rows], spacing[cut.columns])
     resolution = draw_resolution(plane, centre, generator)
     box = (slice(max(0, index - LESION_DEPTH), index + LESION_DEPTH + 1), *place)
-    return _draw(label_map, cut, box, shape, resolution, _draw_stripping(label_map.label_count, generator), generator)
+    labels = np.moveaxis(label_map.labels, cut, (0, 1, 2))[min(index, label_map.labels.shape[cut.normal] - 1)][place]
+    stripping = draw_stripping(labels, label_map.label_count, generator)
+    return _draw(label_map, cut, box, shape, resolution, stripping, generator)
 
 
 def draw_volume_image(label_map: LabelMap, cut: Cut, generator: np.random.Generator) -> SyntheticImage:
@@ -155,7 +141,7 @@ def draw_volume_image(label_map: LabelMap, cut: Cut, generator: np.random.Genera
 def _draw(
     label_map: LabelMap,
     cut: Cut,
-    box: tuple[slice, slice, slice],
+    box: Box,
     shape: tuple[int, int],
     resolution: Resolution,
     stripping: Stripping | None,
@@ -164,17 +150,16 @@ def _draw(
     labels = np.moveaxis(label_map.labels, cut, (0, 1, 2))
     contrast = draw_contrast(label_map.label_count, generator)
     texture = draw_texture(generator)
-    lesions = draw_lesions(labels, box, generator)
+    lesions = _turned(draw_lesions(labels, box, generator), resolution)
     field = draw_field(shape, MAX_SHADING, generator)
     range_ = _range(label_map, contrast, field, stripping, generator)
     return SyntheticImage(labels, contrast, resolution, texture, lesions, field, stripping, range_)
 
 
-def _draw_stripping(label_count: int, generator: np.random.Generator) -> Stripping | None:
-    if generator.random() >= STRIPPED_PROBABILITY:
-        return None
-    with_fluid = bool(generator.random() < FLUID_KEPT_PROBABILITY)
-    return Stripping(np.append(is_brain(label_count, with_fluid), True), float(generator.uniform(*STRIPPING_LEVELS)))
+def _turned(lesions: Lesions, resolution: Resolution) -> Lesions:
+    """Return lesions with their centres in the rotated label map."""
+    slices, rows, columns = lesions.centres.T
+    return replace(lesions, centres=np.stack([slices, *resolution.turned(rows, columns, back=True)], axis=1))
 
 
 def _range(
