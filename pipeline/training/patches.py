@@ -16,6 +16,9 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import Cut, Terms, cuts
 from pipeline.physics.interpolation import slice_weights
 from pipeline.physics.linear import Lattice, compose, without_axis
+from pipeline.training.augmentation.background import has_empty_background, without_background
+from pipeline.training.augmentation.resampling import check_resampling, draw_resampling
+from pipeline.training.augmentation.structures import draw_structures, with_structures
 from pipeline.training.degradations import ForwardModels
 from pipeline.training.slabs import ReadSlices, Window, read_slab
 from pipeline.training.stored_image import draw_stored_image
@@ -96,10 +99,15 @@ class PatchSampler:
         volumes: references from which patches are drawn; each slice with foreground is equally likely.
         recipe: the recipe of the training.
         seed: of the run.
+
+    Raises:
+        UserError: the degradations or the resampling of the recipe do not suit the volumes.
     """
 
     def __init__(self, volumes: list[TrainingVolume], recipe: Recipe, seed: int) -> None:
         self._places = [(volume, *place) for volume in volumes for place in volume.places]
+        if recipe.resampling_augmentation:
+            check_resampling(volume.model for volume in volumes)
         self._models = ForwardModels((volume.model for volume in volumes), recipe.degradations)
         self._recipe = recipe
         self._seed = seed
@@ -119,10 +127,19 @@ class PatchSampler:
         model = self._models.draw(volume.model, generator)
         factors = (model.whole_factors[cut.rows], model.whole_factors[cut.columns])
         mask = read_slab(volume.mask, cut, [index], factors)[0]
-        image = draw_stored_image(volume.data, cut, factors, mask.shape, self._recipe, generator)
+        read = draw_stored_image(volume.data, cut, factors, mask.shape, self._recipe, generator).read
+        if self._happens(self._recipe.resampling_augmentation, generator):
+            grid = draw_resampling(model, cut, mask.shape, generator)
+            read, mask, model = grid.reader(read), grid.mask(mask), grid.model(model, cut)
         layers, weights = _layers(model, cut.normal, index)
         place = _draw_place(mask, self._recipe.patch_lr, factors, generator)
-        coarse, reference = _pair(model.terms, cut, layers, index, image.read, place, factors)
+        fine = _fine_window(place, factors)
+        if self._happens(self._recipe.structure_augmentation, generator):
+            read = with_structures(read, draw_structures(mask, fine, index, generator), mask.shape)
+        coarse, reference = _pair(model.terms, cut, layers, index, read, place, factors)
+        is_stripped = self._happens(self._recipe.background_augmentation, generator) and has_empty_background(
+            reference, mask[fine]
+        )
         coarse, reference = _padded(coarse, reference, self._recipe.patch_lr, factors)
         operator = patch_operator(
             model.operators, model.whole_factors, model.spacing_mm, model.slice_axis, cut, self._recipe.patch_lr
@@ -130,7 +147,13 @@ class PatchSampler:
         coarse, reference = _augmented(coarse, reference, generator, transpose=_is_symmetric(operator))
         sigma = self._draw_noise_level(model, generator)
         noisy = _with_noise(model, coarse, cut, generator, sigma)
-        return np.tensordot(weights, noisy, axes=1), reference, sigma, operator
+        measured = np.tensordot(weights, noisy, axes=1)
+        return without_background(measured, reference) if is_stripped else measured, reference, sigma, operator
+
+    @staticmethod
+    def _happens(probability: float, generator: np.random.Generator) -> bool:
+        """Draw whether an augmentation is applied; without it, no random number is used."""
+        return probability > 0 and bool(generator.random() < probability)
 
     def _draw_noise_level(self, model: ForwardModel, generator: np.random.Generator) -> float:
         """Return the standard deviation of the noise of a patch, which the network is given."""
@@ -222,7 +245,7 @@ def _pair(
         place: rows and columns of the region, in low-resolution voxels.
         factors: high-resolution voxels per low-resolution voxel along rows and columns.
     """
-    fine = [slice(part.start * factor, part.stop * factor) for part, factor in zip(place, factors, strict=True)]
+    fine = _fine_window(place, factors)
     planes = [(_rows_of(term[cut.rows], place[0]), _rows_of(term[cut.columns], place[1])) for term in terms]
     seen = _seen([rows for rows, _ in planes], fine[0]), _seen([columns for _, columns in planes], fine[1])
     reference = read([index], seen)
@@ -237,6 +260,14 @@ def _pair(
         result = result + (one if columns is None else one @ columns[:, seen[1]].T)
     inner = tuple(slice(one.start - read_.start, one.stop - read_.start) for one, read_ in zip(fine, seen, strict=True))
     return np.asarray(result, dtype=np.float32), reference[0][inner]
+
+
+def _fine_window(place: Window, factors: tuple[int, int]) -> Window:
+    """Return a window in high-resolution voxels, given in low-resolution voxels."""
+    rows, columns = (
+        slice(part.start * factor, part.stop * factor) for part, factor in zip(place, factors, strict=True)
+    )
+    return rows, columns
 
 
 def _rows_of(matrix: NDArray[np.float64] | None, part: slice) -> NDArray[np.float32] | None:
