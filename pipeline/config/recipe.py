@@ -107,6 +107,15 @@ class Recipe(Section):
     shading_augmentation: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """maximum relative change of intensity by random smooth multiplicative fields, which simulate receive coil profiles
     and uneven illumination"""
+    structure_augmentation: Fraction = 0.0
+    """probability that small structures (blobs, lines, discs, rings) are added to a patch before its degradation, so
+    that the network preserves such structures"""
+    resampling_augmentation: Fraction = 0.0
+    """probability that a slice is rotated by a random angle and its voxels are enlarged by a factor of 1.25 to 1.5
+    before its degradation; only for degrade.direction in_plane"""
+    background_augmentation: Fraction = 0.0
+    """probability that the background of a low-resolution patch is set to 0, without noise, as in scans without the
+    skull; only where that of the reference is 0"""
     losses: dict[LossName, Annotated[float, Field(gt=0)]] = Field(default={"l1": 1.0})
     """loss terms and their weights"""
     perceptual: Perceptual = Perceptual()

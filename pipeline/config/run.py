@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated
 
@@ -29,6 +29,7 @@ from pipeline.config.sections import (
 )
 from pipeline.config.sources import S3_FOLDER, GivenSource, LocalSource
 from pipeline.config.stable_hash import hash_of
+from pipeline.config.terms import Terms, terms_of
 from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS, Collection, Duplicates, Identifier, Volume
 
 NOT_TESTED = (
@@ -116,6 +117,15 @@ class Run(Section):
     def is_self_supervised(self) -> bool:
         """Whether networks are trained on the low-resolution volumes themselves, see the step self_supervised_pairs."""
         return bool(self.methods) and is_self_supervised(self.train, self.degrade)
+
+    def training_terms(self, sources: Mapping[str, Source]) -> tuple[Terms, ...]:
+        """Return the licences and citations of the data on which networks are trained and selected.
+
+        Args:
+            sources: all sources, by name.
+        """
+        splits = ("train", *TEST_SPLITS) if self.is_self_supervised else ("train", "val")
+        return terms_of((volume for volume in self.volumes if volume.split in splits), sources)
 
     @property
     def trained_methods(self) -> list[str]:

@@ -73,6 +73,9 @@ class Volume(Section):
     """instead of `source`: names of two or more sources, each a scan of this head in the same contrast. They are
     combined into one volume with isotropic voxels (section combine), which the run then uses as if it were a single
     scan, and which is its reference; the first one defines position and intensities"""
+    content: Literal["image", "labels"] = "image"
+    """image, or labels: a label map (FreeSurfer numbers, 0 for the background) from which images of random contrast are
+    synthesised: for train a new one for every patch, for val a single one. Not for test volumes"""
     segmentation: str | None = None
     """source of a segmentation: an integer label for every voxel of the volume, 0 for the background; used by the
     region `labels` of evaluate"""
@@ -111,6 +114,19 @@ class Volume(Section):
         return self
 
     @model_validator(mode="after")
+    def _check_content(self) -> Volume:
+        if not self.is_label_map:
+            return self
+        if self.split in TEST_SPLITS:
+            raise ValueError("content: labels is for train and val; results are tested on acquired images")
+        if self.is_stack or self.is_combined:
+            raise ValueError("content: labels applies to a volume with a single source")
+        given = [key for key in ("segmentation", "tissues") if getattr(self, key) is not None]
+        if given:
+            raise ValueError(f"{given[0]} applies to images, not to content: labels")
+        return self
+
+    @model_validator(mode="after")
     def _check_sources(self) -> Volume:
         if (self.source is None) == (self.sources is None):
             raise ValueError("give either source, or sources with two or more scans of one head")
@@ -133,6 +149,11 @@ class Volume(Section):
                 "for all, or one for each"
             )
         return self
+
+    @property
+    def is_label_map(self) -> bool:
+        """Whether images are synthesised from this volume."""
+        return self.content == "labels"
 
     @property
     def source_names(self) -> tuple[str, ...]:

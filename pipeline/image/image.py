@@ -70,6 +70,7 @@ class Block:
         too_large: names of pictures that were left out for their size.
         near_duplicates: names of pictures that were left out as near-duplicates of others.
         denoised: denoiser and its settings in words; "" if the intensities were not denoised.
+        synthetic: whether the image was synthesised from a label map.
     """
 
     slices: tuple[int, int] | None = None
@@ -82,6 +83,7 @@ class Block:
     too_large: tuple[str, ...] = ()
     near_duplicates: tuple[str, ...] = ()
     denoised: str = ""
+    synthetic: bool = False
 
     @property
     def start(self) -> int:

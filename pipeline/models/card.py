@@ -8,6 +8,7 @@ from torch import nn
 
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe
 from pipeline.config.sources import ShippedSource, Source
+from pipeline.config.terms import Terms
 from pipeline.image.stack import PLANE
 from pipeline.models.generator import Generator
 from pipeline.models.record import BackgroundChange
@@ -79,6 +80,7 @@ def trained_card(
     volumes: Sequence[LowResolutionImage],
     history: Sequence[Mapping[str, float]],
     device: str,
+    terms: Sequence[Terms] = (),
 ) -> str:
     """Return the card of a trained network.
 
@@ -89,6 +91,7 @@ def trained_card(
         volumes: the low-resolution training and validation volumes.
         history: rows of history.csv.
         device: on which the network was trained.
+        terms: licences and citations of the volumes.
     """
     trained = [f"  - {_describe(volume)}" for volume in volumes if volume.identity.split == "train"]
     validated = [f"  - {_describe(volume)}" for volume in volumes if volume.identity.split == "val"]
@@ -110,6 +113,7 @@ def trained_card(
             *trained,
             "- Validation volumes (used to choose settings, no evidence of quality):",
             *validated,
+            *_licences(terms),
             f"- Forward model: {_forward(models, recipe)}; drawn anew for every patch",
             f"- Loss: {_losses(recipe)}; Adam, learning rate {recipe.learning_rate:g} with cosine decay",
             f"- Length: {recipe.steps} steps, {recipe.batch_size} patches of {recipe.patch_lr} x "
@@ -123,6 +127,14 @@ def trained_card(
             CAUTION,
         ]
     )
+
+
+def _licences(terms: Sequence[Terms]) -> list[str]:
+    """List the licences and citations of the data; nothing if they are unknown."""
+    if not terms:
+        return []
+    listed = [f"  - {one.licence} (volumes: {one.volumes}): {one.citation or 'no citation given'}" for one in terms]
+    return ["- Licences of these data:", *listed]
 
 
 def _background(changes: Sequence[BackgroundChange]) -> list[str]:

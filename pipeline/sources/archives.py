@@ -48,7 +48,7 @@ def stored_copy(folders: Sequence[Path], name: str, sha256: str) -> Path | None:
     ending = name.replace("_", "-")
     for folder in folders:
         for path in sorted(folder.rglob(f"*{PurePosixPath(name).suffix}")):
-            if path.name.replace("_", "-").endswith(ending) and _has(path, sha256):
+            if path.name.replace("_", "-").endswith(ending) and _is(path, sha256):
                 logger.info("%s: using %s", name, path)
                 return path
     return None
@@ -128,9 +128,16 @@ def _found(path: Path) -> str | None:
 
 
 def _has(path: Path, sha256: str) -> bool:
-    """Return whether a file can be read and has the given SHA-256."""
+    """Return whether a file can be read and has the given SHA-256, recorded or computed."""
     with suppress(UserError, OSError):
         return _found(path) == sha256
+    return False
+
+
+def _is(path: Path, sha256: str) -> bool:
+    """Return whether a file can be read and has the given SHA-256; nothing is written beside it."""
+    with suppress(OSError):
+        return sha256_of(path) == sha256
     return False
 
 

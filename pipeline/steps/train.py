@@ -15,6 +15,7 @@ from pipeline.code_version import code_version
 from pipeline.config.recipe import SCRATCH, Recipe
 from pipeline.config.sections import Train
 from pipeline.config.sources import Source
+from pipeline.config.terms import Terms
 from pipeline.errors import UserError
 from pipeline.steps._framework import entry, section
 from pipeline.training.run import train
@@ -46,6 +47,8 @@ class Options:
     """The complete recipe."""
     source: Annotated[Source, entry(Source, "source")]
     """Entry of the initial weights in the table of sources."""
+    terms: Annotated[tuple[Terms, ...], entry(tuple[Terms, ...], "terms")] = ()
+    """Licences and citations of the training and validation volumes, for the model card."""
     seed: int = 0
     """Seed of all random numbers, unless the recipe has its own."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -74,5 +77,14 @@ def run(options: Options) -> None:
     seed = options.seed if recipe.seed is None else recipe.seed
     code = code_version("pipeline.steps.train")
     train(
-        files, recipe, options.settings, options.source, seed, options.device, options.output, options.checkpoints, code
+        files,
+        recipe,
+        options.settings,
+        options.source,
+        seed,
+        options.device,
+        options.output,
+        options.checkpoints,
+        code,
+        options.terms,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, reduce
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,14 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import Cut, Terms, cuts
 from pipeline.physics.interpolation import slice_weights
 from pipeline.physics.linear import Lattice, compose, without_axis
+from pipeline.training.augmentation.background import has_empty_background, without_background
+from pipeline.training.augmentation.resampling import check_resampling, draw_resampling
+from pipeline.training.augmentation.structures import draw_structures, with_structures
 from pipeline.training.degradations import ForwardModels
 from pipeline.training.slabs import ReadSlices, Window, read_slab
 from pipeline.training.stored_image import draw_stored_image
+from pipeline.training.synthesis.image import draw_patch_image
+from pipeline.training.synthesis.label_map import LabelMap
 
 PatchTerms = tuple[tuple[NDArray[np.float32], NDArray[np.float32]], ...]
 """The linear part of a forward model for patches: a sum of terms, each a matrix along rows and one along columns."""
@@ -39,6 +45,7 @@ class TrainingVolume:
         slice_axis: axis across the slices.
         slices: indices of the slices with enough foreground.
         model: the forward model whose operator and noise are applied to the patches.
+        label_map: labels from which a new image is drawn for every patch; None draws patches of `data`.
     """
 
     data: NDArray[np.float32]
@@ -46,6 +53,7 @@ class TrainingVolume:
     slice_axis: int
     slices: tuple[int, ...]
     model: ForwardModel
+    label_map: LabelMap | None = None
 
     @property
     def plane_axes(self) -> tuple[int, int]:
@@ -89,6 +97,22 @@ class Patches:
         return Patches(self.measured[chosen], self.reference[chosen], self.sigma[chosen], operator)  # pyright: ignore[reportArgumentType]
 
 
+class _Reference(NamedTuple):
+    """Reference of a patch.
+
+    Attributes:
+        read: returns slices.
+        mask: foreground of the padded slice, shape (rows, columns).
+        model: forward model.
+        place: rows and columns of the patch, in low-resolution voxels.
+    """
+
+    read: ReadSlices
+    mask: NDArray[np.bool_]
+    model: ForwardModel
+    place: Window
+
+
 class PatchSampler:
     """Random batches of patches. They depend on the seed and the step alone, so that there is no state to save.
 
@@ -96,10 +120,15 @@ class PatchSampler:
         volumes: references from which patches are drawn; each slice with foreground is equally likely.
         recipe: the recipe of the training.
         seed: of the run.
+
+    Raises:
+        UserError: the degradations or the resampling of the recipe do not suit the volumes.
     """
 
     def __init__(self, volumes: list[TrainingVolume], recipe: Recipe, seed: int) -> None:
         self._places = [(volume, *place) for volume in volumes for place in volume.places]
+        if recipe.resampling_augmentation:
+            check_resampling(volume.model for volume in volumes)
         self._models = ForwardModels((volume.model for volume in volumes), recipe.degradations)
         self._recipe = recipe
         self._seed = seed
@@ -118,11 +147,16 @@ class PatchSampler:
         volume, cut, index = self._places[generator.integers(len(self._places))]
         model = self._models.draw(volume.model, generator)
         factors = (model.whole_factors[cut.rows], model.whole_factors[cut.columns])
-        mask = read_slab(volume.mask, cut, [index], factors)[0]
-        image = draw_stored_image(volume.data, cut, factors, mask.shape, self._recipe, generator)
+        draw_reference = self._draw_stored if volume.label_map is None else self._draw_synthetic
+        read, mask, model, place = draw_reference(volume, model, cut, index, factors, generator)
+        fine = _fine_window(place, factors)
         layers, weights = _layers(model, cut.normal, index)
-        place = _draw_place(mask, self._recipe.patch_lr, factors, generator)
-        coarse, reference = _pair(model.terms, cut, layers, index, image.read, place, factors)
+        if self._happens(self._recipe.structure_augmentation, generator) and mask[fine].any():
+            read = with_structures(read, draw_structures(mask, fine, index, generator), mask.shape)
+        coarse, reference = _pair(model.terms, cut, layers, index, read, place, factors)
+        is_stripped = self._happens(self._recipe.background_augmentation, generator) and has_empty_background(
+            reference, mask[fine]
+        )
         coarse, reference = _padded(coarse, reference, self._recipe.patch_lr, factors)
         operator = patch_operator(
             model.operators, model.whole_factors, model.spacing_mm, model.slice_axis, cut, self._recipe.patch_lr
@@ -130,7 +164,46 @@ class PatchSampler:
         coarse, reference = _augmented(coarse, reference, generator, transpose=_is_symmetric(operator))
         sigma = self._draw_noise_level(model, generator)
         noisy = _with_noise(model, coarse, cut, generator, sigma)
-        return np.tensordot(weights, noisy, axes=1), reference, sigma, operator
+        measured = np.tensordot(weights, noisy, axes=1)
+        return without_background(measured, reference) if is_stripped else measured, reference, sigma, operator
+
+    def _draw_stored(
+        self,
+        volume: TrainingVolume,
+        model: ForwardModel,
+        cut: Cut,
+        index: int,
+        factors: tuple[int, int],
+        generator: np.random.Generator,
+    ) -> _Reference:
+        """Draw the augmentation of a stored image, and a patch of it."""
+        mask = read_slab(volume.mask, cut, [index], factors)[0]
+        read = draw_stored_image(volume.data, cut, factors, mask.shape, self._recipe, generator).read
+        if self._happens(self._recipe.resampling_augmentation, generator):
+            grid = draw_resampling(model, cut, mask.shape, generator)
+            read, mask, model = grid.reader(read), grid.mask(mask), grid.model(model, cut)
+        return _Reference(read, mask, model, _draw_place(mask, self._recipe.patch_lr, factors, generator))
+
+    def _draw_synthetic(
+        self,
+        volume: TrainingVolume,
+        model: ForwardModel,
+        cut: Cut,
+        index: int,
+        factors: tuple[int, int],
+        generator: np.random.Generator,
+    ) -> _Reference:
+        """Draw a patch of a label map, and an image around it."""
+        assert volume.label_map is not None
+        mask = read_slab(volume.mask, cut, [index], factors)[0]
+        place = _draw_place(mask, self._recipe.patch_lr, factors, generator)
+        image = draw_patch_image(volume.label_map, cut, index, _fine_window(place, factors), mask.shape, generator)
+        return _Reference(image.read, image.foreground(index), model, place)
+
+    @staticmethod
+    def _happens(probability: float, generator: np.random.Generator) -> bool:
+        """Draw whether an augmentation is applied; without it, no random number is used."""
+        return probability > 0 and bool(generator.random() < probability)
 
     def _draw_noise_level(self, model: ForwardModel, generator: np.random.Generator) -> float:
         """Return the standard deviation of the noise of a patch, which the network is given."""
@@ -222,7 +295,7 @@ def _pair(
         place: rows and columns of the region, in low-resolution voxels.
         factors: high-resolution voxels per low-resolution voxel along rows and columns.
     """
-    fine = [slice(part.start * factor, part.stop * factor) for part, factor in zip(place, factors, strict=True)]
+    fine = _fine_window(place, factors)
     planes = [(_rows_of(term[cut.rows], place[0]), _rows_of(term[cut.columns], place[1])) for term in terms]
     seen = _seen([rows for rows, _ in planes], fine[0]), _seen([columns for _, columns in planes], fine[1])
     reference = read([index], seen)
@@ -237,6 +310,14 @@ def _pair(
         result = result + (one if columns is None else one @ columns[:, seen[1]].T)
     inner = tuple(slice(one.start - read_.start, one.stop - read_.start) for one, read_ in zip(fine, seen, strict=True))
     return np.asarray(result, dtype=np.float32), reference[0][inner]
+
+
+def _fine_window(place: Window, factors: tuple[int, int]) -> Window:
+    """Return a window in high-resolution voxels, given in low-resolution voxels."""
+    rows, columns = (
+        slice(part.start * factor, part.stop * factor) for part, factor in zip(place, factors, strict=True)
+    )
+    return rows, columns
 
 
 def _rows_of(matrix: NDArray[np.float64] | None, part: slice) -> NDArray[np.float32] | None:

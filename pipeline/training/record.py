@@ -14,6 +14,7 @@ from pipeline.models.record import ConsistencyWeight, NetworkRecord, TrainingDom
 from pipeline.physics.data_consistency import best_weight
 from pipeline.physics.excerpts import Excerpt
 from pipeline.physics.forward import ForwardModel
+from pipeline.training.augmentation.resampling import ENLARGEMENT
 from pipeline.training.background_margin import background_changes
 from pipeline.training.patches import TrainingVolume
 from pipeline.training.setup import direction
@@ -68,10 +69,11 @@ def training_domain(
         for length, factor in zip(model.spacing_mm or (), model.factors, strict=False)
         if factor > 1
     ]
+    largest = ENLARGEMENT[1] if recipe.resampling_augmentation else 1
     known = bool(sizes) and all(model.spacing_mm for model in models)
     return TrainingDomain(
         noise_sigma=(float(min(sigmas)), float(max(sigmas))),
-        voxel_mm=(float(min(sizes)), float(max(sizes))) if known else None,
+        voxel_mm=(float(min(sizes)), float(max(sizes) * largest)) if known else None,
         foreground_quantiles=tuple((min(values), max(values)) for values in zip(*quantiles, strict=True)),
     )
 

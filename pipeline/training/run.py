@@ -16,6 +16,7 @@ from torch import Tensor
 from pipeline.config.recipe import Recipe
 from pipeline.config.sections import Train
 from pipeline.config.sources import Source
+from pipeline.config.terms import Terms
 from pipeline.files import replacing, write_text
 from pipeline.formats.io.container import map_image
 from pipeline.models.card import trained_card
@@ -66,6 +67,7 @@ def train(
     output: Path,
     work: Path,
     code: str,
+    terms: Sequence[Terms] = (),
 ) -> None:
     """Train, and write the generator, model card, history, events, samples and the curve of the fidelity dial, if any.
 
@@ -79,6 +81,7 @@ def train(
         output: folder of the method, with the name of the method.
         work: folder of the checkpoints; it is removed when the training is complete.
         code: version of the package; checkpoints of another version are not resumed.
+        terms: licences and citations of the volumes, for the model card.
 
     Raises:
         UserError: another training writes to `work`, a file does not fit, the device is not available, or the sentinel
@@ -109,7 +112,7 @@ def train(
             network.record = record_of(network, output.name, volumes, excerpts, recipe)
             _write(output, trainer, dial, excerpts)
             volumes = [map_image(path, LowResolutionImage) for path in (*files.lr, *files.val_lr)]
-            card = trained_card(source, network, recipe, volumes, trainer.history, device_name(engine.device))
+            card = trained_card(source, network, recipe, volumes, trainer.history, device_name(engine.device), terms)
             write_text(output / "model_card.md", card)
             save_generator(output / "generator.safetensors", network)
             checkpoints.remove()

@@ -16,12 +16,13 @@ from pipeline.config.recipe import Recipe
 from pipeline.config.sections import Train
 from pipeline.errors import UserError, about
 from pipeline.files import sha256_of
-from pipeline.formats.io.container import map_image
+from pipeline.formats.io.container import map_image, map_labels
 from pipeline.models.generator import Generator, Shape, with_noise_map
 from pipeline.models.weights import load_generator
 from pipeline.physics.grid import is_isotropic
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.training.patches import TrainingVolume
+from pipeline.training.synthesis.label_map import LabelMap
 
 
 @dataclass(frozen=True)
@@ -60,12 +61,14 @@ def training_volume(hr: Path, lr: Path) -> TrainingVolume:
     """Open a reference for sampling patches, with the forward model of its low-resolution volume."""
     with about(f"training volume {hr}"):
         reference, low = map_image(hr), map_image(lr, LowResolutionImage)
+        labels = map_labels(hr)
         return TrainingVolume(
             data=reference.data,
             mask=reference.masks["foreground"],
             slice_axis=low.slice_axis,
             slices=low.block.foreground_slices,
             model=low.forward_model,
+            label_map=None if labels is None else LabelMap(labels, reference.spacing_mm),
         )
 
 

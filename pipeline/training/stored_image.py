@@ -12,7 +12,7 @@ from pipeline.config.recipe import Recipe
 from pipeline.image.intensity_limits import limited
 from pipeline.physics.grid import Cut
 from pipeline.physics.shading import draw_field
-from pipeline.training.contrast import Curve, draw_curve
+from pipeline.training.augmentation.contrast import Curve, draw_curve
 from pipeline.training.slabs import Window, read_slab
 
 

@@ -720,6 +720,7 @@ def test_a_file_that_exists_in_a_further_folder_is_used_by_its_checksum_and_not_
     (data / "p01-scan.bin").write_bytes(CONTENT)
     assert_made(download(tmp_path, source, folders=("archives", "data")), tmp_path)
     assert not server.requests
+    assert len(list(data.iterdir())) == 2, "nothing is written into folders of other data"
     (data / "p01-scan.bin").write_bytes(CONTENT[:-1])
     assert_made(download(tmp_path, source, folders=("archives", "data")), tmp_path)
     assert server.requests, "a damaged copy is not used"

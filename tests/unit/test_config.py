@@ -180,9 +180,10 @@ def test_the_heads_are_split_by_person() -> None:
     persons = {split: {one.subject for one in run.volumes if one.split == split} for split in ("train", "val", "test")}
     assert len(persons["train"]) == 4 and len(persons["val"]) == 2 and len(persons["test"]) == 14
     assert not persons["train"] & persons["val"] and not persons["test"] & (persons["train"] | persons["val"])
-    known = known_sources()
-    trained = {known[volume.source or ""].licence for volume in run.volumes if volume.split != "test"}
-    assert trained == {"MIT", "BSD-3-Clause", "CC BY 4.0"}
+    terms = run.training_terms(known_sources())
+    licences = [(one.licence, one.volumes) for one in terms]
+    assert licences == [("BSD-3-Clause", 1), ("MIT", 2), ("CC BY 4.0", 14), ("MIT", 1)], "two repositories are MIT"
+    assert terms[2].citation.startswith("Lesjak")
 
 
 def test_allowed_values_are_told_in_words() -> None:

@@ -18,6 +18,7 @@ from pipeline.config.mismatch import degradations
 from pipeline.config.parameters import Direction
 from pipeline.config.sections import Degrade, Extract, Infer
 from pipeline.config.sources import PackageSource
+from pipeline.config.terms import Terms
 from pipeline.errors import UserError
 from pipeline.formats import Part
 from pipeline.formats.io.container import write_image
@@ -323,11 +324,13 @@ def test_trained_isotropic_network_can_be_applied(tmp_path: Path, monkeypatch: p
     recipe = tiny_recipe(starts_from="scratch", blocks=1, features=8, steps=6, noise_sigma_range=(0.02, 0.02))
     monkeypatch.setattr("pipeline.training.validation.VALIDATION_SLICES", 3)
     output = tmp_path / "models" / "small"
-    train(files, recipe, tiny_settings(), source, 1, "cpu", output, tmp_path / "work", "code")
+    terms = (Terms(licence="CC BY 4.0", citation="Somebody, 2026", volumes=2),)
+    train(files, recipe, tiny_settings(), source, 1, "cpu", output, tmp_path / "work", "code", terms)
     network = load_generator(output / "generator.safetensors").eval()
     assert direction_of(network) == "isotropic"
     assert network.record.consistency_weights[0].weight > 0
     card = (output / "model_card.md").read_text()
+    assert "- Licences of these data:\n  - CC BY 4.0 (volumes: 2): Somebody, 2026" in card
     assert "along all three axes" in card and "factors (2, 2, 2)" in card
     image = degraded(a_head(2), noise="rician", noise_sigma=0.02)
     restored = restore(network, image, Infer(noise_sigma=0.02))

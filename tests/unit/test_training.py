@@ -15,9 +15,9 @@ from pipeline.config.sections import Train
 from pipeline.errors import UserError
 from pipeline.models.generator import Generator
 from pipeline.models.weights import save_generator
+from pipeline.training.augmentation.contrast import GAMMA_RANGE, SCALE_RANGE, draw_curve
 from pipeline.training.average import MovingAverage
 from pipeline.training.checkpoint import CheckpointFolder
-from pipeline.training.contrast import GAMMA_RANGE, SCALE_RANGE, draw_curve
 from pipeline.training.patches import Patches, PatchSampler, TrainingVolume
 from pipeline.training.record import NOISE_LEVELS, consistency_weights
 from pipeline.training.schedules import (

@@ -20,8 +20,8 @@ from pipeline.models.vgg import VggFeatures
 from pipeline.physics.grid import Cut, pad_to_multiple
 from pipeline.physics.interpolation import slice_weights
 from pipeline.physics.operators import binning, kspace_truncation, slice_profile
+from pipeline.training.augmentation.contrast import draw_curve
 from pipeline.training.average import MovingAverage
-from pipeline.training.contrast import draw_curve
 from pipeline.training.gradient_checkpointing import checkpoint_trunk
 from pipeline.training.loss_inputs import LossInputs
 from pipeline.training.patches import PatchSampler, TrainingVolume

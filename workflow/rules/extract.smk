@@ -1,3 +1,4 @@
+LABEL_MAPS = [volume for volume in RUN.volumes if volume.is_label_map]
 STACK_SOURCES = list(dict.fromkeys(volume.origin for volume in STACKS))
 # Small jobs that are grouped into one cluster job. Stacks depend on the table of duplicates, which depends on the volumes:
 # a common group would be circular.
@@ -97,3 +98,44 @@ rule extract:
     shell:
         "python -m pipeline.steps extract --input {input.source:q} --segmentation {input.segmentation:q} --sidecar {input.sidecar:q} --output {output.volume:q}"
         " --format {params.format} --duplicates {input.duplicates:q} --volume {params.volume:q} --settings {params.settings:q} > {log:q} 2>&1"
+
+
+rule synthesise:
+    input:
+        source=by("volume", {volume.id: volume_file(volume) for volume in LABEL_MAPS}),
+    output:
+        volume=EXTRACTED,
+    log:
+        f"{RESULTS}/logs/synthesise/{{volume}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/synthesise/{{volume}}.tsv"
+    wildcard_constraints:
+        volume="|".join(volume.id for volume in LABEL_MAPS) or "none",
+    group:
+        "volumes"
+    conda:
+        "../../envs/imaging.yaml"
+    threads: 1
+    resources:
+        mem_mb=memory_mb,
+        runtime=runtime_minutes,
+    params:
+        settings=section("extract"),
+        volume=by(
+            "volume", {volume.id: volume.model_dump_json() for volume in LABEL_MAPS}
+        ),
+        format=by(
+            "volume",
+            {volume.id: format_of_volume(volume, SOURCES) for volume in LABEL_MAPS},
+        ),
+        seed=RUN.seed,
+        code=code_version("pipeline.steps.synthesise"),
+    message:
+        "Synthesising an image from the label map {wildcards.volume}"
+    shell:
+        "python -m pipeline.steps synthesise --input {input.source:q} --output {output.volume:q} --format {params.format}"
+        " --volume {params.volume:q} --seed {params.seed} --settings {params.settings:q} > {log:q} 2>&1"
+
+
+# A label map matches both rules.
+ruleorder: synthesise > extract

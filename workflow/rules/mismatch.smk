@@ -53,6 +53,7 @@ use rule train as train_otherwise with:
         settings=TRAIN_SETTINGS,
         recipe=without_noise_map(RUN.recipe("rrdb_l1")).model_dump_json(),
         source=SOURCES[WEIGHTS].model_dump_json(),
+        terms=TERMS,
         seed=RUN.seed,
         code=code_version("pipeline.steps.train"),
     message:

@@ -6,6 +6,7 @@ TRAIN_SETTINGS = RUN.train.model_dump_json(
 SHARED = RUN.resources.gpu > 1 and RUN.resources.device != "cpu"
 LAUNCH = f"torch.distributed.run --standalone --nproc-per-node={RUN.resources.gpu} -m"
 RECIPES = {method: RUN.recipe(method) for method in RUN.trained_methods}
+TERMS = as_json([terms.model_dump() for terms in RUN.training_terms(SOURCES)])
 # Roles of the self-supervised training pairs of a thick-slice volume.
 ROLES = ["train-columns", "train-rows", "val"]
 PAIRS = f"{RESULTS}/self_supervised/{{volume}}/{{role}}.{{kind}}.safetensors"
@@ -172,6 +173,7 @@ rule train:
             {method: recipe.model_dump_json() for method, recipe in RECIPES.items()},
         ),
         source=SOURCES[WEIGHTS].model_dump_json(),
+        terms=TERMS,
         seed=RUN.seed,
         code=code_version("pipeline.steps.train"),
     message:
@@ -179,4 +181,4 @@ rule train:
     shell:
         "{resources.srun} python -m {resources.launch} pipeline.steps train --hr {input.hr:q} --lr {input.lr:q} --val-hr {input.val_hr:q} --val-lr {input.val_lr:q}"
         " --start-from {input.start:q} --perceptual {input.perceptual:q} --output {params.folder:q} --checkpoints {params.checkpoints:q} --recipe {params.recipe:q}"
-        " --source {params.source:q} --seed {params.seed} --device {resources.device} --settings {params.settings:q} > {log:q} 2>&1"
+        " --source {params.source:q} --terms {params.terms:q} --seed {params.seed} --device {resources.device} --settings {params.settings:q} > {log:q} 2>&1"

@@ -1,8 +1,8 @@
 """Images between the steps: one safetensors file per volume, which is memory-mapped when it is read.
 
-The header of the file holds the records of the image as JSON, the body the intensities ("data") and the masks. In the
-body the axis of the slices comes first, so that a slice is contiguous and is read without the others; in memory the
-axes are x, y, z for any plane.
+The header of the file holds the records of the image as JSON, the body the intensities ("data"), the masks and, if the
+image was drawn from a label map, its labels. In the body the axis of the slices comes first, so that a slice is
+contiguous and is read without the others; in memory the axes are x, y, z for any plane.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
@@ -32,6 +33,8 @@ from pipeline.physics.low_resolution import LowResolutionImage
 SUFFIX = ".safetensors"
 MASK = "mask."
 """Prefix of the names of masks in a file."""
+LABELS = "labels"
+"""Name of the label map in a file; it is no part of the image, and only the training reads it."""
 TITLES: dict[type[Image], str] = {
     Image: "an image",
     LowResolutionImage: "a low-resolution image with its forward model",
@@ -43,10 +46,17 @@ KINDS = {kind.__name__: kind for kind in TITLES}
 AnyImage = TypeVar("AnyImage", bound=Image)
 
 
-def write_image(path: Path, image: Image) -> None:
-    """Write an image, whole or not at all."""
+def write_image(path: Path, image: Image, labels: NDArray[np.int16] | None = None) -> None:
+    """Write an image, whole or not at all.
+
+    Args:
+        path: the file.
+        image: the image.
+        labels: label map from which it was drawn, of the same shape; None for other images.
+    """
     first = image.slice_axis if image.slicing else 0
     arrays = {"data": image.data, **{f"{MASK}{name}": mask for name, mask in image.masks.items()}}
+    arrays = arrays if labels is None else {**arrays, LABELS: labels}
     arrays = {name: contiguous(np.moveaxis(array, first, 0)) for name, array in arrays.items()}
     metadata = {"first_axis": first, "kind": type(image).__name__, "records": _to_json(image)}
     with replacing(path) as partial:
@@ -69,7 +79,8 @@ def read_image(path: Path, kind: type[AnyImage] = Image) -> AnyImage:
     with _open(path) as stream:
         metadata = _metadata(path, stream)
         first = metadata["first_axis"]
-        arrays = {name: contiguous(np.moveaxis(stream.get_tensor(name), 0, first)) for name in stream.keys()}  # noqa: SIM118
+        names = [name for name in stream.keys() if name != LABELS]  # noqa: SIM118
+        arrays = {name: contiguous(np.moveaxis(stream.get_tensor(name), 0, first)) for name in names}
         return _image(path, metadata, arrays, kind)
 
 
@@ -84,8 +95,19 @@ def map_image(path: Path, kind: type[AnyImage] = Image) -> AnyImage:
         UserError: as `read_image`.
     """
     with _open(path) as stream:
-        names = list(stream.keys())
+        names = [name for name in stream.keys() if name != LABELS]  # noqa: SIM118
         return _image(path, _metadata(path, stream), {name: map_array(path, name) for name in names}, kind)
+
+
+def map_labels(path: Path) -> NDArray[np.int16] | None:
+    """Map the label map from which an image was drawn; None for other images.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    with _open(path) as stream:
+        known = LABELS in stream.keys()  # noqa: SIM118
+    return map_array(path, LABELS) if known else None
 
 
 def _image(path: Path, metadata: dict[str, Any], arrays: dict[str, np.ndarray], kind: type[AnyImage]) -> AnyImage:
@@ -167,14 +189,14 @@ def _open(path: Path) -> Any:
 
 
 def map_array(path: Path, name: str) -> np.ndarray:
-    """Memory-map "data" or "mask.<name>" of a file, read-only.
+    """Memory-map "data", "labels" or "mask.<name>" of a file, read-only.
 
     The format: 8 bytes with the header's length, the header (JSON: dtype, shape and place of every array), the body.
 
     Raises:
         UserError: the file is missing or damaged.
     """
-    dtypes = {"F32": np.float32, "BOOL": np.bool_}
+    dtypes = {"F32": np.float32, "BOOL": np.bool_, "I16": np.int16}
     with _open(path) as whole, path.open("rb") as stream:  # safe_open checks that the file is whole
         first = _metadata(path, whole)["first_axis"]
         length = int.from_bytes(stream.read(8), "little")

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline import plugins
 from pipeline.config.sections import Extract
@@ -37,6 +38,38 @@ from pipeline.sources.picture_archive import picture_names, read_pictures
 logger = logging.getLogger(__name__)
 
 
+def read_whole(
+    source: Path,
+    volume: Volume,
+    settings: Extract,
+    format_name: str | None = None,
+    sidecar: Path | None = None,
+) -> Image:
+    """Read a volume with physical values, its slice profile and the plane of its slices.
+
+    Args:
+        source: the volume's file.
+        volume: its entry of the configuration.
+        settings: the section `extract`.
+        format_name: module of pipeline.formats; None detects the format.
+        sidecar: BIDS sidecar with the slice thickness.
+
+    Raises:
+        UserError: naming the file.
+    """
+    module = plugins.load(ROOM, format_name) if format_name else format_of(source)
+    image = module.read(source, Part(volume.frame, volume.channel, volume.series, volume.voxel_um))
+    if image.unit == PIXEL:
+        logger.warning(
+            "%s: how large a pixel is, is not known: lengths are in pixels until voxel_um is given", volume.id
+        )
+    image = with_sidecar(image, sidecar) if sidecar else image
+    thickness = None if volume.is_combined else volume.thicknesses_mm[0]
+    image = with_thickness(image, thickness, f"volume {volume.id!r}")
+    log_profile(image, volume.id)
+    return replace(image, slicing=slicing_of(image, settings.plane))
+
+
 def read_block(
     source: Path,
     volume: Volume,
@@ -58,17 +91,7 @@ def read_block(
     Raises:
         UserError: naming the file.
     """
-    module = plugins.load(ROOM, format_name) if format_name else format_of(source)
-    image = module.read(source, Part(volume.frame, volume.channel, volume.series, volume.voxel_um))
-    if image.unit == PIXEL:
-        logger.warning(
-            "%s: how large a pixel is, is not known: lengths are in pixels until voxel_um is given", volume.id
-        )
-    image = with_sidecar(image, sidecar) if sidecar else image
-    thickness = None if volume.is_combined else volume.thicknesses_mm[0]
-    image = with_thickness(image, thickness, f"volume {volume.id!r}")
-    log_profile(image, volume.id)
-    image = replace(image, slicing=slicing_of(image, settings.plane))
+    image = read_whole(source, volume, settings, format_name, sidecar)
     axis = image.slice_axis
     labels = read_segmentation(segmentation, image, volume.id) if segmentation else None
     try:
@@ -139,8 +162,23 @@ def extract(
         result = read_stack(source, volume, settings, near_duplicates)
     else:
         result = read_block(source, volume, settings, format_name, segmentation, sidecar)
+    write_extracted(output, result, volume, source)
+
+
+def write_extracted(
+    output: Path, result: Image, volume: Volume, source: Path, labels: NDArray[np.int16] | None = None
+) -> None:
+    """Write an extracted volume with its identity, and log its size and range.
+
+    Args:
+        output: the file.
+        result: the normalised volume.
+        volume: its entry of the configuration.
+        source: file that it was read from.
+        labels: label map from which it was synthesised; None for other images.
+    """
     identity = Identity(volume.id, volume.subject, volume.split, volume.origin, sha256_of(source))
-    write_image(output, replace(result, identity=identity))
+    write_image(output, replace(result, identity=identity), labels)
     count = len(result.block.foreground_slices)
     logger.info(
         "%s: shape %s, %d slices with foreground, %s",

@@ -16,8 +16,6 @@ from pipeline.image.image import Image
 MAX_LABELS = 1000
 """A file with more values is an image, not a segmentation; the finest brain atlases have some hundred."""
 
-LARGEST_LABEL = int(np.iinfo(np.int32).max)
-
 
 def read_segmentation(path: Path, image: Image, name: str) -> NDArray[np.int32]:
     """Read the labels of a whole volume.
@@ -36,13 +34,31 @@ def read_segmentation(path: Path, image: Image, name: str) -> NDArray[np.int32]:
     read = format_of(path).read(path, Part())
     channels = split_channels(image.data, image.stack.channel_count)
     check_same_grid(path, read, image.with_data(channels[0]), name, "segmentation")
-    values = np.nan_to_num(read.data, nan=0.0)
+    labels = whole_labels(path, read.data, "segmentation", np.dtype(np.int32))
+    return interleave_channels([labels] * len(channels))
+
+
+def whole_labels(path: Path, values: NDArray, title: str, dtype: np.dtype) -> NDArray[np.integer]:
+    """Convert the values of a label volume to integers; NaN is background.
+
+    Args:
+        path: the file, for messages.
+        values: as read.
+        title: of what the file should be, for messages.
+        dtype: of the labels, a signed integer.
+
+    Raises:
+        UserError: the values are no whole numbers, are negative or too large, or there are too many different ones.
+    """
+    values = np.nan_to_num(values, nan=0.0)
     labels = np.rint(values)
-    if not np.array_equal(labels, values) or labels.min() < 0 or labels.max() > LARGEST_LABEL:
+    largest = int(np.iinfo(dtype).max)
+    if not np.array_equal(labels, values) or labels.min() < 0 or labels.max() > largest:
         raise UserError(
-            f"{path}: a segmentation holds whole numbers from 0 to {LARGEST_LABEL}; this holds others. Is it an image?"
+            f"{path}: a {title} holds whole numbers from 0 to {largest}; this holds others. Is it an image?"
         )
+    labels = labels.astype(dtype)
     count = len(np.unique(labels))
     if count > MAX_LABELS:
-        raise UserError(f"{path}: holds {count} different values, too many for a segmentation. Is it an image?")
-    return interleave_channels([labels.astype(np.int32)] * len(channels))
+        raise UserError(f"{path}: holds {count} different values, too many for a {title}. Is it an image?")
+    return labels

@@ -208,6 +208,8 @@ def _voxel_size(volume: VolumeReport) -> Iterator[Limitation]:
 
 
 def _intensities(volume: VolumeReport) -> Iterator[Limitation]:
+    if volume.reference.block.synthetic:
+        yield Limitation("Synthetic image", "The reference was synthesised from a label map; it was not acquired.")
     if volume.reference.block.bias_corrected:
         yield Limitation("Bias-corrected", "Metrics and images are computed after bias field correction.")
     saturated = volume.predictions.saturated

@@ -1,0 +1,1 @@
+"""Random changes of references and patches, to generalise to images that nobody trained on."""
