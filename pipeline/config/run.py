@@ -27,7 +27,7 @@ from pipeline.config.sections import (
     Train,
     is_self_supervised,
 )
-from pipeline.config.sources import S3_FOLDER, GivenSource, LocalSource
+from pipeline.config.sources import S3_FOLDER, GivenSource, LocalSource, Source
 from pipeline.config.stable_hash import hash_of
 from pipeline.config.terms import Terms, terms_of
 from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS, Collection, Duplicates, Identifier, Volume
