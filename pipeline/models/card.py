@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe
-from pipeline.config.sources import Source
+from pipeline.config.sources import ShippedSource, Source
 from pipeline.config.terms import Terms
 from pipeline.image.stack import PLANE
 from pipeline.models.generator import Generator
@@ -32,17 +32,30 @@ def pretrained_card(source: Source, network: Generator) -> str:
             "",
             f"- Trained on: {_trained_on(source)}",
             f"- Architecture: {network.shape.architecture}, {_size(network)} parameters, {_enlarges(network)}",
-            "- Conversion: folded from colour to one channel (first convolution summed over its inputs, last one",
-            "  averaged over its outputs), which gives the same result on a grey image",
+            *_folded(source),
             *_adapted(source, network),
             f"- Licence of the weights: {source.licence}",
             f"- Citation: {source.citation or 'none given'}",
             "",
-            "It is evaluated to show the effect of fine-tuning. It is not intended for medical images.",
+            f"It is evaluated to show the effect of fine-tuning.{_intended(source)}",
             "",
             CAUTION,
         ]
     )
+
+
+def _folded(source: Source) -> list[str]:
+    """Describe the conversion to one channel; nothing for networks that ship, which have one."""
+    if isinstance(source, ShippedSource):
+        return []
+    return [
+        "- Conversion: folded from colour to one channel (first convolution summed over its inputs, last one",
+        "  averaged over its outputs), which gives the same result on a grey image",
+    ]
+
+
+def _intended(source: Source) -> str:
+    return "" if isinstance(source, ShippedSource) else " It is not intended for medical images."
 
 
 def _adapted(source: Source, network: Generator) -> list[str]:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from pipeline.config.recipe import Recipe
+from pipeline.image.contrast import Quantiles, foreground_quantiles
 from pipeline.inference.volume import restore_excerpt
 from pipeline.models.generator import Generator
 from pipeline.models.record import ConsistencyWeight, NetworkRecord, TrainingDomain
@@ -44,6 +45,7 @@ def record_of(
         domain=training_domain(
             [volume.model for volume in volumes if volume.label_map is None],
             recipe,
+            contrasts(volumes),
             [model for volume in volumes if volume.label_map is not None for model in drawn_models(volume)],
         ),
         consistency_weights=consistency_weights(network, excerpts, recipe),
@@ -52,14 +54,23 @@ def record_of(
     )
 
 
+def contrasts(volumes: Sequence[TrainingVolume]) -> list[Quantiles]:
+    """Return the quantiles of the foreground of every training volume that has one."""
+    return [foreground_quantiles(one.data, one.mask) for one in volumes if one.mask.any()]
+
+
 def training_domain(
-    models: Sequence[ForwardModel], recipe: Recipe, synthetic: Sequence[ForwardModel] = ()
+    models: Sequence[ForwardModel],
+    recipe: Recipe,
+    quantiles: Sequence[Quantiles] = (),
+    synthetic: Sequence[ForwardModel] = (),
 ) -> TrainingDomain:
-    """Return the range of noise levels and voxel sizes of training volumes.
+    """Return the range of noise levels, voxel sizes and contrasts of training volumes.
 
     Args:
         models: forward models of acquired volumes.
         recipe: of the training.
+        quantiles: quantiles of the foreground of the volumes.
         synthetic: forward models of images from label maps, with the smallest and the largest voxels that are drawn.
     """
     both = [*models, *synthetic]
@@ -71,6 +82,7 @@ def training_domain(
     return TrainingDomain(
         noise_sigma=(float(min(sigmas)), float(max(sigmas))),
         voxel_mm=(float(min(sizes)), float(max(sizes))) if known else None,
+        foreground_quantiles=tuple((min(values), max(values)) for values in zip(*quantiles, strict=True)),
     )
 
 

@@ -269,8 +269,8 @@ def test_patches_of_a_label_map_have_new_contrasts_and_suit_the_forward_model(tm
 
 def test_patches_lie_around_the_brain(tmp_path):
     labels = np.zeros((160, 160, 8), dtype=np.int16)
-    labels[110:140, 110:140, 3:5] = 2
-    labels[120:130, 120:130, 3:5] = 3
+    labels[90:146, 90:146, 3:5] = 2
+    labels[110:126, 110:126, 3:5] = 3
     volume = a_volume_of(tmp_path, labels)
     assert [index for _, index in volume.places] == [3, 4]
     anywhere = replace(volume, mask=np.ones(labels.shape, dtype=bool))
@@ -281,7 +281,7 @@ def test_patches_lie_around_the_brain(tmp_path):
 
 def test_the_record_contains_the_voxel_sizes_that_are_drawn(tmp_path):
     models = drawn_models(a_volume(tmp_path))
-    assert training_domain([], tiny_recipe(), models).voxel_mm == pytest.approx((2.0, 6.0))
+    assert training_domain([], tiny_recipe(), synthetic=models).voxel_mm == pytest.approx((2.0, 6.0))
 
 
 def test_a_resumed_training_on_a_label_map_ends_in_the_same_weights(tmp_path):
