@@ -67,8 +67,14 @@ class TrainingVolume:
         return [
             (cut, index)
             for cut in cuts(self.model.factors, self.slice_axis)
-            for index in (self.slices if cut.normal == self.slice_axis else filled_slices(self.mask, cut.normal))
+            for index in self._slices_along(cut.normal)
         ]
+
+    def _slices_along(self, axis: int) -> Sequence[int]:
+        """Return the slices across an axis from which patches are drawn; of label maps, those with brain."""
+        if self.label_map is not None:
+            return self.label_map.slices_with_brain(axis)
+        return self.slices if axis == self.slice_axis else filled_slices(self.mask, axis)
 
 
 @dataclass(frozen=True)
@@ -193,9 +199,10 @@ class PatchSampler:
         factors: tuple[int, int],
         generator: np.random.Generator,
     ) -> _Reference:
-        """Draw a patch of a label map, and an image around it."""
+        """Draw a patch around a voxel of the brain, if the slice has any, and an image around the patch."""
         assert volume.label_map is not None
-        mask = read_slab(volume.mask, cut, [index], factors)[0]
+        brain = volume.label_map.is_brain[read_slab(volume.label_map.labels, cut, [index], factors)[0]]
+        mask = brain if brain.any() else read_slab(volume.mask, cut, [index], factors)[0]
         place = _draw_place(mask, self._recipe.patch_lr, factors, generator)
         image = draw_patch_image(volume.label_map, cut, index, _fine_window(place, factors), mask.shape, generator)
         return _Reference(image.read, image.foreground(index), model, place)
