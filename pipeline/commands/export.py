@@ -6,25 +6,33 @@ import logging
 from pathlib import Path
 from typing import Literal
 
+from pipeline.config.shipped import shipped_networks
+from pipeline.errors import UserError
+
 logger = logging.getLogger(__name__)
 
 
-def export(*, model: Path, output: Path, format: Literal["onnx"] = "onnx") -> None:
+def export(*, model: str, output: Path, format: Literal["onnx"] = "onnx") -> None:
     """Export a network to ONNX, for use in other programs.
 
     Inputs: `image` (batch, 1, rows, columns), normalised intensities, and, for networks with a noise map, `sigma`
     (batch,), the noise level as a fraction of the intensity range; output: `restored`. All are float32.
 
     Args:
-        model: generator.safetensors of a trained method.
+        model: name of a network that ships, or generator.safetensors of a trained method.
         output: the exported file (.onnx).
         format: format of the exported file.
     """
     from pipeline.files import replacing
     from pipeline.inference.backends._onnx import to_onnx
+    from pipeline.inference.choice import weights_named
     from pipeline.models.weights import load_generator
 
-    content = to_onnx(load_generator(model).eval(), fuse_upsampling=False)
+    weights = weights_named(model)
+    if weights is None:
+        shipped = ", ".join(shipped_networks()) or "none yet"
+        raise UserError(f"--model: there is no file or network {model!r}; the networks that ship are: {shipped}.")
+    content = to_onnx(load_generator(weights.path).eval(), fuse_upsampling=False)
     with replacing(output) as partial:
         partial.write_bytes(content)
     logger.info("%s: written, %.1f MB", output, len(content) / 1e6)
