@@ -95,7 +95,7 @@ def shipped_sources() -> dict[str, ShippedSource]:
     return {
         name: ShippedSource(
             kind="shipped",
-            title=f"{name}, which ships with BrainSR (SHA-256 {one.sha256})",
+            title=f"{name}, a network that ships with BrainSR",
             licence=one.licence,
             citation=one.citation,
             network=one.network,

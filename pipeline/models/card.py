@@ -36,6 +36,7 @@ def pretrained_card(source: Source, network: Generator) -> str:
             *_adapted(source, network),
             f"- Licence of the weights: {source.licence}",
             f"- Citation: {source.citation or 'none given'}",
+            *_checksum(source),
             "",
             f"It is evaluated to show the effect of fine-tuning.{_intended(source)}",
             "",
@@ -169,7 +170,13 @@ def _origin(recipe: Recipe, source: Source) -> list[str]:
         f"- Initial weights: {before}{source.title}; trained on {_trained_on(source)}",
         f"- Licence of the initial weights: {source.licence}",
         f"- Citation of the initial weights: {source.citation or 'none given'}",
+        *_checksum(source),
     ]
+
+
+def _checksum(source: Source) -> list[str]:
+    """Identify a version of a network that ships; nothing for downloads, whose checksums the record of a run has."""
+    return [f"- SHA-256 of the initial weights: {source.sha256}"] if isinstance(source, ShippedSource) else []
 
 
 def _forward(models: Sequence[ForwardModel], recipe: Recipe) -> str:

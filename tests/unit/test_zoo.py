@@ -40,7 +40,7 @@ def ship(folder: Path, name: str, **changes) -> None:
     domain = TrainingDomain(noise_sigma=(0.0, 0.06), voxel_mm=(1.0, 2.5), foreground_quantiles=((0.9, 1.0),))
     direction = "through_plane" if changes else "in_plane"
     network.record = NetworkRecord(direction=direction, domain=domain)
-    method = folder / "results" / name
+    method = folder / "results" / name / "models" / "rrdb_l1"
     method.mkdir(parents=True)
     save_generator(method / "generator.safetensors", network)
     (method / "model_card.md").write_text("# rrdb_l1\n\n- Recipe: a test\n")
@@ -74,7 +74,7 @@ def mistake(capsys, *arguments: str | Path) -> str:
 
 def test_what_ships_is_half_precision_with_card_and_gains(zoo, tmp_path, capsys):
     weights = read_safetensors(zoo / "mri-x2.safetensors")
-    original = read_safetensors(tmp_path / "results/mri-x2/generator.safetensors")
+    original = read_safetensors(tmp_path / "results/mri-x2/models/rrdb_l1/generator.safetensors")
     assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
     loaded = load_generator(checked_weights("mri-x2"))
     assert loaded.record.direction == "in_plane"

@@ -13,12 +13,14 @@ import yaml
 
 from pipeline.config.known import known_sources
 from pipeline.config.load import read_run, read_yaml
+from pipeline.config.recipe import PRETRAINED, Recipe
 from pipeline.config.run import Run
 from pipeline.config.shipped import (
     TABLE,
     Modality,
     ShippedNetwork,
     read_networks,
+    shipped_networks,
     weights_file,
     zoo_folder,
 )
@@ -69,8 +71,8 @@ def ship(
         any_factor: whether it restores any ratio of the slice spacing to the voxel size within the slices.
 
     Raises:
-        UserError: a file cannot be read, a text is missing, a source of training data is not a known source, or the
-            weights are too large or exceed half precision.
+        UserError: a file cannot be read, the configuration does not train the method, a text is missing, a source of
+            training data is not a known source, or the weights are too large or exceed half precision.
     """
     table = zoo_folder() / TABLE
     if not table.is_file():
@@ -79,7 +81,8 @@ def ship(
     before = networks.get(name)
     generator = load_generator(method / "generator.safetensors")
     run = read_run(read_yaml(config), files=[config])
-    sources = _training_sources(run)
+    chain = _stages(run, method.name)
+    sources = _training_sources(run, chain)
     rows = tuple(NETWORK_GAINS.read_rows(gains)) if gains else ()
     texts = {
         "purpose": purpose or (before and before.purpose),
@@ -110,19 +113,36 @@ def ship(
         gains=rows,
     )
     recorded = (method / "model_card.md").read_text(encoding="utf-8")
-    write_text(table.with_name(f"{name}.md"), model_card(name, entry, run, sources, recorded))
+    write_text(table.with_name(f"{name}.md"), model_card(name, entry, run, chain, sources, recorded))
     write_text(table, _table_text({**networks, name: entry}))
     read_networks.cache_clear()
     logger.info("%s: %s, %.1f MB, %d measured gains", name, weights, weights.stat().st_size / 1e6, len(rows))
 
 
-def _training_sources(run: Run) -> dict[str, Source]:
-    """Return the sources of all training and validation volumes.
+def _stages(run: Run, method: str) -> list[Recipe]:
+    """Return the recipes of a method and of the networks that it starts from.
+
+    Raises:
+        UserError: the configuration does not train the method.
+    """
+    if method not in run.trained_methods:
+        raise UserError(f"{run.run}: trains {', '.join(run.trained_methods) or 'nothing'}, but not {method!r}.")
+    stages = [run.recipe(method)]
+    while stages[-1].starts_from in run.trained_methods:
+        stages.append(run.recipe(stages[-1].starts_from))
+    return stages
+
+
+def _training_sources(run: Run, stages: Sequence[Recipe]) -> dict[str, Source]:
+    """Return the sources of all training and validation volumes, and those of an initial network that ships.
 
     Raises:
         UserError: one is not a known source, so that a later run could test on it unnoticed.
     """
     names = [name for volume in run.volumes if volume.split in ("train", "val") for name in volume.source_names]
+    initial = shipped_networks().get(run.train.initial_weights)
+    if initial is not None and stages[-1].starts_from == PRETRAINED:
+        names.extend(initial.training_sources)
     known = known_sources()
     unknown = sorted({name for name in names if name not in known})
     if unknown:
@@ -166,13 +186,21 @@ def _table_text(networks: Mapping[str, ShippedNetwork]) -> str:
     return "\n".join(parts)
 
 
-def model_card(name: str, entry: ShippedNetwork, run: Run, sources: Mapping[str, Source], recorded: str) -> str:
+def model_card(
+    name: str,
+    entry: ShippedNetwork,
+    run: Run,
+    stages: Sequence[Recipe],
+    sources: Mapping[str, Source],
+    recorded: str,
+) -> str:
     """Return the model card of a network that ships.
 
     Args:
         name: of the network.
         entry: its entry of the table.
         run: configuration of its training.
+        stages: recipes of the network and of those that it starts from.
         sources: sources of the training and validation volumes.
         recorded: model card that the training wrote.
     """
@@ -199,7 +227,7 @@ def model_card(name: str, entry: ShippedNetwork, run: Run, sources: Mapping[str,
         "images may be used to test the network, or one that was initialised with it.",
         "",
         *_data_lines(sources),
-        *_loss_network(run),
+        *_loss_network(run, stages),
         "",
         "## Training",
         "",
@@ -247,9 +275,9 @@ def _data_lines(sources: Mapping[str, Source]) -> Iterable[str]:
         yield f"- {', '.join(names)}. Licence: {licence}. {citation or 'No citation given.'}"
 
 
-def _loss_network(run: Run) -> list[str]:
+def _loss_network(run: Run, stages: Sequence[Recipe]) -> list[str]:
     """Describe the network of the perceptual loss; nothing where no recipe has this loss."""
-    if not any(run.recipe(method).needs_perceptual for method in run.trained_methods):
+    if not any(recipe.needs_perceptual for recipe in stages):
         return []
     source = {**known_sources(), **run.sources}[run.train.perceptual_weights]
     return [f"- Network of the perceptual loss: {source.title}. Licence: {source.licence}. {source.citation}"]
