@@ -20,7 +20,7 @@ from pipeline.config.sections import Extract
 from pipeline.formats import format_of
 from pipeline.image.image import PLANE_AXIS
 from pipeline.image.normalisation import normalise
-from pipeline.inference.restore_thick import as_thick_slices, restored_by
+from pipeline.inference.restore_baseline import as_thick_slices, restored_by
 from pipeline.models.device import use_threads
 
 ROWS = (

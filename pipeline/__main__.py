@@ -11,7 +11,19 @@ from cyclopts import App, Parameter
 from pipeline import __version__
 from pipeline.console import docstring_summary, run_app
 
-COMMANDS = ("apply", "combine", "run", "check", "table", "gate", "figure", "reproduce", "export", "configure")
+COMMANDS = (
+    "apply",
+    "combine",
+    "networks",
+    "run",
+    "check",
+    "table",
+    "gate",
+    "figure",
+    "reproduce",
+    "export",
+    "configure",
+)
 
 
 def app_for(arguments: Sequence[str]) -> App:

@@ -1,4 +1,4 @@
-"""Super-resolve an image with a trained network, or thick slices without one."""
+"""Super-resolve an image with a network that ships, a trained network, or a baseline."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from cyclopts.types import PositiveFloat, PositiveInt
+from cyclopts.validators import Number
 
 from pipeline.config.planes import PlaneChoice
+from pipeline.config.shipped import shipped_networks
 from pipeline.errors import UserError
 
 
@@ -18,6 +20,7 @@ def apply(
     *,
     output: Path | None = None,
     model: str | None = None,
+    factor: Annotated[PositiveInt | None, Parameter(validator=Number(gte=2, lte=8))] = None,
     plane: PlaneChoice = "auto",
     foreground: Literal["head", "all"] = "head",
     noise_sigma: float | None = None,
@@ -33,7 +36,11 @@ def apply(
     memory_mb: PositiveInt | None = None,
     settings: Annotated[str, Parameter(show_default=False)] = "{}",
 ) -> None:
-    """Super-resolve an image with a trained network, or thick slices without one.
+    """Super-resolve an image with a network that ships, a trained network, or a baseline.
+
+    Without --model, a network that ships is chosen by the image, see the log and `brainsr networks`: for scans with
+    slices at least 1.5 times thicker than their voxels are wide, one that restores thick slices, otherwise one that
+    enlarges the slices. The log also compares the image with the data on which the network was trained and measured.
 
     The result has the format, orientation, data type and units of the input. A network trained for isotropic
     super-resolution enlarges all three axes; others enlarge the axes within the slices or the axis across them. All
@@ -54,8 +61,10 @@ def apply(
         image: the image: a file, or a folder or zip archive of DICOM files or of pictures.
         output: the result, in the format of the input; by default INPUT_sr beside the input, with desc-sr in BIDS
             names.
-        model: generator.safetensors of a trained method; or the name of a baseline, such as total_variation or
-            least_squares, which restores thick slices to isotropic voxels without a network.
+        model: name of a network that ships; generator.safetensors of a trained method; or the name of a baseline, such
+            as total_variation or least_squares, which restores thick slices to isotropic voxels, or with --factor
+            enlarges the slices.
+        factor: for baselines: enlarge the slices by this factor along rows and columns.
         plane: plane of the slices; auto chooses the one with the finest resolution, see the log.
         foreground: head: segment the head from the background; all: use the whole image.
         noise_sigma: noise level as a fraction of the intensity range; by default it is estimated.
@@ -72,19 +81,15 @@ def apply(
         memory_mb: memory limit in MB; by default the free memory.
         settings: section infer of the configuration, as JSON or as the path of a configuration file.
     """
-    if model is None:
-        raise UserError(
-            "--model: no networks ship with BrainSR yet; give the generator.safetensors of a trained method, such as "
-            "results/demo/models/brainsr/generator.safetensors, or total_variation to restore thick slices without a "
-            "network."
-        )
     from pipeline.config.load import read_section
     from pipeline.config.sections import Extract, Infer
-    from pipeline.formats import Part
+    from pipeline.formats import Part, format_of
+    from pipeline.formats.tiled import is_large
     from pipeline.inference.calibration import read_factor
+    from pipeline.inference.choice import choose_weights, weights_named
     from pipeline.inference.memory import limit_memory
+    from pipeline.inference.restore_baseline import names, restore_by_baseline
     from pipeline.inference.restore_file import default_output, restore_file
-    from pipeline.inference.restore_thick import is_baseline, names, restore_thick_slices
 
     given = {"noise_sigma": noise_sigma, "force": force or None}
     changes = {name: value for name, value in given.items() if value is not None}
@@ -92,13 +97,24 @@ def apply(
     limit_memory(memory_mb)
     target, part = output or default_output(image), Part(frame, channel, series, voxel_um)
     extraction = Extract(plane=plane, foreground=foreground)
-    if not Path(model).exists() and not is_baseline(model):
-        raise UserError(f"--model: there is no file or baseline {model!r}; the baselines are {', '.join(names())}.")
-    if is_baseline(model):
-        restore_thick_slices(model, image, target, part, extraction, inference, thickness_mm)
+    weights = None if model is None else weights_named(model)
+    if model is not None and weights is None:
+        if model not in names():
+            shipped = ", ".join(shipped_networks()) or "none yet"
+            raise UserError(
+                f"--model: there is no file, network or baseline {model!r}; the networks that ship are: {shipped}; the "
+                f"baselines are: {', '.join(names())}."
+            )
+        restore_by_baseline(model, image, target, part, extraction, inference, factor, thickness_mm)
         return
+    if factor is not None:
+        raise UserError("--factor applies to baselines; the factor of a network is fixed. Leave out --factor.")
+    original = None
+    if weights is None:
+        original = None if is_large(image, series) else format_of(image).read(image, part)
+        weights = choose_weights(original, image.name)
     restore_file(
-        Path(model),
+        weights,
         image,
         target,
         part,
@@ -108,4 +124,5 @@ def apply(
         uncertainty=uncertainty,
         calibration=read_factor(calibration) if calibration else 1.0,
         thickness_mm=thickness_mm,
+        original=original,
     )

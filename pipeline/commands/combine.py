@@ -47,7 +47,8 @@ def combine(
             Gaussian profile, or 0.76 times the width of rectangular slices; by default that of the files, an estimate,
             or the distance of the slices, see the log.
         method: total_variation, or least_squares, which is linear and blurs more.
-        model: network used as prior; none reconstructs without a network.
+        model: network used as prior; none, which reconstructs without a network, is the only choice until the network
+            mri-thick ships.
         motion: register the scans; --no-motion trusts the positions in the files, and refuses scans that do not match
             there.
         frame: volume of 4-D files, from 0; it applies to all scans.
@@ -59,7 +60,10 @@ def combine(
     from pipeline.config.combine import MAX_VOXEL_MM, MIN_VOXEL_MM, Combine
 
     if model != "none":
-        raise UserError(f"--model: there is no network for several scans yet, found {model!r}; use --model none.")
+        raise UserError(
+            f"--model: found {model!r}, but networks as priors for several scans come with the network mri-thick, "
+            "which does not ship yet; use --model none."
+        )
     if voxel_mm is not None and like is not None:
         raise UserError("--voxel-mm and --like both define the voxel grid; give one of them.")
     if voxel_mm is not None and not MIN_VOXEL_MM <= voxel_mm <= MAX_VOXEL_MM:

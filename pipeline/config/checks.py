@@ -16,7 +16,8 @@ from pipeline.config.bids.names import derivative_path
 from pipeline.config.known import known_sources
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, preset, preset_names
 from pipeline.config.sections import NETWORK_FACTORS, REFERENCE, Degrade, Evaluate, Infer, Reading, Train
-from pipeline.config.sources import HttpSource, LocalSource, PackageSource, S3Source, Source
+from pipeline.config.shipped import shipped_networks
+from pipeline.config.sources import HttpSource, LocalSource, PackageSource, S3Source, ShippedSource, Source
 from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS, Volume
 
 TRUNK_FACTOR = 3
@@ -187,8 +188,8 @@ def _identities(source: Source) -> list[Hashable]:
             found.append(("file", *_place_of(source.path), source.member))
         case HttpSource() | S3Source():
             found.append(("address", _address(source), source.member))
-        case PackageSource():
-            pass  # always has a SHA-256
+        case PackageSource() | ShippedSource():
+            pass  # always have a SHA-256
     return found
 
 
@@ -207,7 +208,7 @@ def _address(source: Source) -> str:
             return source.path
         case HttpSource():
             return source.url
-        case PackageSource():
+        case PackageSource() | ShippedSource():
             return source.file
 
 
@@ -282,6 +283,27 @@ def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade, m
     if train.perceptual_weights not in features:
         nearest = plugins.suggest(train.perceptual_weights, features)
         yield f"train.perceptual_weights: {train.perceptual_weights!r} is unknown; {nearest}"
+
+
+def check_unseen(train: Train, volumes: Sequence[Volume], sources: Mapping[str, Source]) -> Iterator[str]:
+    """Check that an initial network that ships was not trained on a test volume, under whatever name."""
+    shipped = shipped_networks().get(train.initial_weights)
+    if shipped is None or train.initial_weights in sources:
+        return
+    known = {**known_sources(), **sources}
+    seen = {
+        identity: name for name in shipped.training_sources if name in known for identity in _identities(known[name])
+    }
+    for volume in volumes:
+        tested = volume.source_names if volume.split in TEST_SPLITS else ()
+        identities = [one for name in tested if name in known for one in _identities(known[name])]
+        name = next((seen[one] for one in identities if one in seen), None)
+        if name is not None:
+            yield (
+                f"volume {volume.id!r} ({volume.split}): the initial network {train.initial_weights} "
+                f"(train.initial_weights) was trained on this image, {name!r}; test on other persons, or choose other "
+                "initial weights"
+            )
 
 
 def check_degradations(degradations: Mapping[str, Degrade]) -> Iterator[str]:

@@ -10,13 +10,18 @@ from pathlib import Path
 import yaml
 from pydantic import TypeAdapter
 
+from pipeline.config.shipped import shipped_sources
 from pipeline.config.sources import Source
 
 TABLE = Path(__file__).with_name("known_sources.yaml")
 
 
-@cache
 def known_sources() -> Mapping[str, Source]:
-    """Return the table of known sources, by name."""
+    """Return the table of known sources and the networks that ship, by name."""
+    return {**_table(), **shipped_sources()}
+
+
+@cache
+def _table() -> Mapping[str, Source]:
     entries = yaml.safe_load(TABLE.read_text(encoding="utf-8"))
     return TypeAdapter(dict[str, Source]).validate_json(json.dumps(entries))

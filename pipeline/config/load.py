@@ -26,6 +26,7 @@ from pipeline.config.checks import (
     check_recipes,
     check_same_files,
     check_train,
+    check_unseen,
     check_volumes,
     unused_recipes,
 )
@@ -174,6 +175,8 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
         yield from check_leaks(good["volumes"], good["min_gap_slices"])
     if {"train", "sources", "degrade", "methods"} <= good.keys():
         yield from check_train(good["train"], good["sources"], good["degrade"], good["methods"])
+    if {"train", "volumes", "collections", "datasets", "sources"} <= good.keys():
+        yield from check_unseen(good["train"], good["volumes"], good["sources"])
     if "degradations" in good:
         yield from check_degradations(good["degradations"])
     if {"methods", "recipes"} <= good.keys():

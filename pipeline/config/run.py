@@ -27,7 +27,7 @@ from pipeline.config.sections import (
     Train,
     is_self_supervised,
 )
-from pipeline.config.sources import S3_FOLDER, LocalSource, Source
+from pipeline.config.sources import S3_FOLDER, GivenSource, LocalSource, Source
 from pipeline.config.stable_hash import hash_of
 from pipeline.config.terms import Terms, terms_of
 from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS, Collection, Duplicates, Identifier, Volume
@@ -55,7 +55,7 @@ class Run(Section):
     duplicates: Duplicates = Duplicates()
     min_gap_slices: Annotated[int, Field(ge=1)] = 8
     """minimum distance, in slices, between blocks of the same head in different splits"""
-    sources: dict[Identifier, Source] = Field(default={})
+    sources: dict[Identifier, GivenSource] = Field(default={})
     """files and weights by name, of the following kinds"""
     methods: tuple[Identifier, ...] = ("brainsr",)
     """networks to train, each a preset or one of `recipes`; their initial networks are trained as well. With [],

@@ -146,7 +146,7 @@ class Train(Section):
 
     initial_weights: str = "realesrgan-6b"
     """source of the initial weights of `pretrained` recipes: realesrgan-6b (trained on drawings, small),
-    realesrgan-x4plus (natural images, 23 blocks), or one of `sources`"""
+    realesrgan-x4plus (natural images, 23 blocks), a network that ships (see `brainsr networks`), or one of `sources`"""
     perceptual_weights: str = "vgg16-brain-tumor"
     """source of the VGG weights for the perceptual loss and the fidelity dial"""
     self_supervised: bool = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 from urllib.parse import unquote, urlparse
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
@@ -219,4 +219,26 @@ class LocalSource(_Described):
         return PurePosixPath(self.member or self.path).name
 
 
-Source = Annotated[PackageSource | HttpSource | S3Source | LocalSource, Field(discriminator="kind")]
+class ShippedSource(_Described):
+    """Weights of a network that ships with BrainSR; configurations refer to it by the name of the network."""
+
+    kind: Literal["shipped"]
+    file: FileName
+    """file in the folder of the networks that ship"""
+    sha256: Sha256
+    """SHA-256 of that file"""
+    member: ClassVar[None] = None
+
+    @property
+    def file_name(self) -> str:
+        """Name under which the file is stored."""
+        return self.file
+
+
+GivenSource = Annotated[PackageSource | HttpSource | S3Source | LocalSource, Field(discriminator="kind")]
+"""A source of a configuration."""
+Source = Annotated[
+    PackageSource | HttpSource | S3Source | LocalSource | ShippedSource,
+    Field(discriminator="kind"),
+]
+"""A source of a configuration, or a network that ships."""

@@ -12,13 +12,24 @@ NEGLIGIBLE_NOISE = 0.005
 """Noise below this fraction of the intensity range is never too low."""
 
 
-def outside_domain(domain: TrainingDomain | None, sigma: float, voxel_mm: Sequence[float] | None) -> list[str]:
+CONTRAST_MARGIN = 0.05
+"""Quantiles of the foreground may lie outside the range of the training volumes by this fraction of the intensities."""
+QUANTILES = ("10 % quantile", "median", "90 % quantile")
+
+
+def outside_domain(
+    domain: TrainingDomain | None,
+    sigma: float,
+    voxel_mm: Sequence[float] | None,
+    quantiles: Sequence[float] = (),
+) -> list[str]:
     """Return a sentence for each property of an image that lies outside the range of the training data.
 
     Args:
         domain: of the network's training data; nothing is returned where it is unknown.
         sigma: noise level of the image, as a fraction of the normalised range.
         voxel_mm: voxel sizes of the image along the enlarged axes, in mm; None where they are unknown.
+        quantiles: 10 %, 50 % and 90 % quantiles of its normalised foreground; none where they are unknown.
     """
     if domain is None:
         return []
@@ -34,7 +45,22 @@ def outside_domain(domain: TrainingDomain | None, sigma: float, voxel_mm: Sequen
         sizes = " x ".join(f"{size:.3g}" for size in voxel_mm)
         trained = f"{low:.3g} mm" if low == high else f"{low:.3g} to {high:.3g} mm"
         found.append(f"its voxels measure {sizes} mm along the enlarged axes; the network was trained on {trained}")
+    for name, value, (low, high) in zip(QUANTILES, quantiles, domain.foreground_quantiles, strict=False):
+        if not low - CONTRAST_MARGIN <= value <= high + CONTRAST_MARGIN:
+            found.append(
+                f"its contrast is unusual: the {name} of the foreground is {value:.2f} of the intensity range; that of "
+                f"the training volumes is {low:.2f} to {high:.2f}"
+            )
     return found
+
+
+def describe_domain(domain: TrainingDomain) -> str:
+    """Return the range of the training data in words."""
+    low, high = domain.noise_sigma
+    sizes = (
+        "voxels of {:.3g} to {:.3g} mm along the enlarged axes, ".format(*domain.voxel_mm) if domain.voxel_mm else ""
+    )
+    return f"{sizes}noise of {low:.1%} to {high:.1%}"
 
 
 def enlarged_voxels(image: LowResolutionImage) -> list[float] | None:

@@ -19,11 +19,13 @@ from pipeline.formats import ROOM, Part, format_of, read_suffixes, written_suffi
 from pipeline.formats.io.predictions import check_output, restored_image, write_prediction, write_quantity
 from pipeline.formats.tiled import chosen, is_large, open_tiled
 from pipeline.image.channels import interleave_channels, split_channels
+from pipeline.image.contrast import Quantiles, foreground_quantiles
 from pipeline.image.image import Image
 from pipeline.image.intensity_limits import limited
 from pipeline.image.missing_values import MASK as MISSING
 from pipeline.image.normalisation import normalise
-from pipeline.inference.domain import enlarged_voxels, outside_domain
+from pipeline.inference.choice import Weights, log_measured_gain
+from pipeline.inference.domain import describe_domain, enlarged_voxels, outside_domain
 from pipeline.inference.large_images import restore_large, uncertainty_large
 from pipeline.inference.restoration import Restored, restore_uncorrected
 from pipeline.inference.result_check import Agreement, agreement_of, cell_means, check_agreement, without_outliers
@@ -48,7 +50,7 @@ BIDS_NAME = re.compile(r"sub-[A-Za-z0-9]+_(.+_)?[A-Za-z0-9]+$")
 
 
 def restore_file(
-    model: Path,
+    model: Path | Weights,
     source: Path,
     output: Path,
     part: Part,
@@ -58,11 +60,12 @@ def restore_file(
     uncertainty: bool | None = None,
     calibration: float = 1.0,
     thickness_mm: float | None = None,
+    original: Image | None = None,
 ) -> None:
     """Restore an image file and write the result, with its uncertainty map beside it.
 
     Args:
-        model: generator.safetensors of a trained method.
+        model: generator.safetensors of a trained method, or a network that ships.
         source: file or folder of the image.
         output: file of the result; its suffix must be one of the source's format.
         part: frame, channel and series of the image, and its voxel size.
@@ -73,6 +76,7 @@ def restore_file(
             by tile.
         calibration: factor by which the TTA standard deviation is multiplied.
         thickness_mm: slice thickness given by the user, in mm.
+        original: the image as read from the source, if it was read already.
 
     Raises:
         UserError: the output would replace the input, a file cannot be read, the image has no foreground, the network
@@ -80,22 +84,29 @@ def restore_file(
     """
     check_no_overwrite(source, output)
     use_threads(settings.threads)
-    network = load_generator(model).to(choose_device(device)).eval()
+    weights = model if isinstance(model, Weights) else Weights(model, str(model))
+    network = load_generator(weights.path).to(choose_device(device)).eval()
     if is_large(source, part.series):
         if thickness_mm is not None:
             raise UserError(f"{source}: --thickness-mm does not apply to images that are restored tile by tile.")
         factor = calibration if uncertainty else None
-        _restore_in_tiles(network, sha256_of(model), source, part, settings, output, factor)
+        _restore_in_tiles(network, sha256_of(weights.path), source, part, settings, output, factor)
         return
-    original = with_thickness(format_of(source).read(source, part), thickness_mm, str(source))
+    original = with_thickness(original or format_of(source).read(source, part), thickness_mm, str(source))
     check_output(output, original)
     log_profile(original, str(source))
     with about(str(source)):
         normalised = normalise(original, extraction)
     image = as_low_resolution(normalised, network.shape.factor, direction_of(network))
-    channels = [image.with_data(channel) for channel in split_channels(image.data, image.stack.channel_count)]
+    count = image.stack.channel_count
+    channels = [image.with_data(channel) for channel in split_channels(image.data, count)]
     with about(str(source)):
         results = [_restore_channel(network, source, one, settings, tta=uncertainty is not False) for one in channels]
+    masks = split_channels(normalised.masks["foreground"], count)
+    for one, mask, result in zip(channels, masks, results, strict=True):
+        _compare_with_training(network, source, one, foreground_quantiles(one.data, mask), result.sigma)
+        factor = max(one.forward_model.factors)
+        log_measured_gain(weights, source.name, contrast_of(source), factor, result.sigma, enlarged_voxels(one))
     restored = interleave_channels([result.restored for result in results])
     sigmas = [_noise_level(source, *pair, settings) for pair in zip(channels, results, strict=True)]
     check_agreement(source, _agreement(original.data, image, restored, sigmas), force=settings.force)
@@ -206,11 +217,28 @@ def _restore_channel(
     within.log(source)
     inside = image.with_data(within.values)
     result = restore_uncorrected([network], inside, noise_model(image), settings, with_tta_std=tta)
-    if network.record.domain is None:
-        logger.info("the network does not record its training data: the image was not compared with them")
-    for warning in outside_domain(network.record.domain, result.sigma, enlarged_voxels(image)):
-        logger.warning("%s: %s. The result may be worse than interpolation.", source, warning)
     return result._replace(restored=within.added_to(result.restored, image.forward_model.whole_factors))
+
+
+def _compare_with_training(
+    network: Generator, source: Path, image: LowResolutionImage, quantiles: Quantiles, sigma: float
+) -> None:
+    """Log how an image differs from the training data of a network, or that it does not."""
+    domain = network.record.domain
+    if domain is None:
+        logger.info("the network does not record its training data: the image was not compared with them")
+        return
+    sentences = outside_domain(domain, sigma, enlarged_voxels(image), quantiles)
+    for sentence in sentences:
+        logger.warning("%s: %s. The result may be worse than interpolation.", source, sentence)
+    if not sentences:
+        logger.info("%s: like the training data of the network: %s", source, describe_domain(domain))
+
+
+def contrast_of(source: Path) -> str:
+    """Return the suffix of a file name of BIDS, such as T1w or FLAIR; empty for other names."""
+    stem, _ = split_suffix(source)
+    return stem.rpartition("_")[2] if BIDS_NAME.match(stem) else ""
 
 
 def _noise_level(source: Path, image: LowResolutionImage, result: Restored, settings: Infer) -> float:

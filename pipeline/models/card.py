@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from torch import nn
 
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe
-from pipeline.config.sources import Source
+from pipeline.config.sources import ShippedSource, Source
 from pipeline.config.terms import Terms
 from pipeline.image.stack import PLANE
 from pipeline.models.generator import Generator
@@ -32,17 +32,31 @@ def pretrained_card(source: Source, network: Generator) -> str:
             "",
             f"- Trained on: {_trained_on(source)}",
             f"- Architecture: {network.shape.architecture}, {_size(network)} parameters, {_enlarges(network)}",
-            "- Conversion: folded from colour to one channel (first convolution summed over its inputs, last one",
-            "  averaged over its outputs), which gives the same result on a grey image",
+            *_folded(source),
             *_adapted(source, network),
             f"- Licence of the weights: {source.licence}",
             f"- Citation: {source.citation or 'none given'}",
+            *_checksum(source),
             "",
-            "It is evaluated to show the effect of fine-tuning. It is not intended for medical images.",
+            f"It is evaluated to show the effect of fine-tuning.{_intended(source)}",
             "",
             CAUTION,
         ]
     )
+
+
+def _folded(source: Source) -> list[str]:
+    """Describe the conversion to one channel; nothing for networks that ship, which have one."""
+    if isinstance(source, ShippedSource):
+        return []
+    return [
+        "- Conversion: folded from colour to one channel (first convolution summed over its inputs, last one",
+        "  averaged over its outputs), which gives the same result on a grey image",
+    ]
+
+
+def _intended(source: Source) -> str:
+    return "" if isinstance(source, ShippedSource) else " It is not intended for medical images."
 
 
 def _adapted(source: Source, network: Generator) -> list[str]:
@@ -156,7 +170,13 @@ def _origin(recipe: Recipe, source: Source) -> list[str]:
         f"- Initial weights: {before}{source.title}; trained on {_trained_on(source)}",
         f"- Licence of the initial weights: {source.licence}",
         f"- Citation of the initial weights: {source.citation or 'none given'}",
+        *_checksum(source),
     ]
+
+
+def _checksum(source: Source) -> list[str]:
+    """Identify a version of a network that ships; nothing for downloads, whose checksums the record of a run has."""
+    return [f"- SHA-256 of the initial weights: {source.sha256}"] if isinstance(source, ShippedSource) else []
 
 
 def _forward(models: Sequence[ForwardModel], recipe: Recipe) -> str:
@@ -201,6 +221,7 @@ def _describe(volume: LowResolutionImage) -> str:
     start, stop = block.slices or (0, volume.data.shape[volume.slice_axis])
     count = volume.stack.count_sections(block.foreground_slices)
     why = f"; {plane} since {reason}" if plane != PLANE and reason else ""
+    why += "; synthesised from a label map" if block.synthetic else ""
     return (
         f"{volume.id}: subject {volume.identity.subject}, {plane} slices {start} to {stop - 1} "
         f"({count} with foreground{why})"

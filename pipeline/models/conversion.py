@@ -5,18 +5,20 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from pipeline.config.sources import Source
+from pipeline.config.sources import ShippedSource, Source
 from pipeline.errors import UserError
 from pipeline.models.generator import Along, Generator, Shape, enlarging_by
 from pipeline.models.generators.rrdbnet import UNSHUFFLE
+from pipeline.models.record import NetworkRecord
 from pipeline.models.vgg import VggFeatures, read_vgg
-from pipeline.models.weights import fold_to_one_channel, read_weights
+from pipeline.models.weights import fold_to_one_channel, load_generator, read_weights
 
 
 def one_channel_generator(weights: Path, source: Source, factor: int, along: Along) -> Generator:
     """Read the weights of a source and fold them to one channel.
 
-    Where the source's network enlarges by another factor, the layers that fit are kept.
+    Where the source's network enlarges by another factor, the layers that fit are kept. Networks that ship have one
+    channel and keep their noise map.
 
     Args:
         weights: .bin (ncnn), .pth or .safetensors file.
@@ -29,13 +31,23 @@ def one_channel_generator(weights: Path, source: Source, factor: int, along: Alo
     """
     if source.network is None:
         raise UserError(f"{weights}: its source has no `network`, so the shape is unknown.")
+    if isinstance(source, ShippedSource):
+        return _adapted(load_generator(weights), factor, along)
     described = source.network.model_dump(exclude={"trained_on"})
     # Only networks of these factors begin with a pixel-unshuffle, whatever their source says.
     shape = Shape(**{**described, "unshuffle": source.network.unshuffle and source.network.factor in UNSHUFFLE})
     state = read_weights(weights, Generator(shape).network)
     single = Generator(replace(shape, channels=1))
     single.network.load_state_dict(fold_to_one_channel(state))
-    return enlarging_by(single, replace(single.shape, factor=factor, along=along))
+    return _adapted(single, factor, along)
+
+
+def _adapted(network: Generator, factor: int, along: Along) -> Generator:
+    """Return a network of another factor or other axes; the record of the training then applies no more."""
+    adapted = enlarging_by(network, replace(network.shape, factor=factor, along=along))
+    if adapted is not network:
+        adapted.record = NetworkRecord()
+    return adapted
 
 
 def feature_network(weights: Path, source: Source) -> VggFeatures:

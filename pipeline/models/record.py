@@ -35,12 +35,15 @@ class BackgroundChange(NamedTuple):
 
 
 class TrainingDomain(Section):
-    """Noise levels and voxel sizes of the training data."""
+    """Noise levels, voxel sizes and contrasts of the training data."""
 
     noise_sigma: tuple[float, float]
     """lowest and highest noise level, as fractions of the normalised range"""
     voxel_mm: tuple[float, float] | None
     """smallest and largest low-resolution voxel along the enlarged axes, in mm; None where it is unknown"""
+    foreground_quantiles: tuple[tuple[float, float], ...] = ()
+    """lowest and highest 10 %, 50 % and 90 % quantile of the normalised foreground of the training volumes, before any
+    change of contrast; none where they are unknown"""
 
 
 class NetworkRecord(Section):

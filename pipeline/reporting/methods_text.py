@@ -37,6 +37,7 @@ CHANNELS = (
     "a colour image share both. Metrics are averaged over channels."
 )
 
+CONVERTED = "They were converted to one grey channel, which does not change the output for grey images. "
 COMMON_TRAINING = (
     "All networks were trained on the training slices only. Patches were rotated and flipped at random, some with a "
     "random change of contrast, and their noise was drawn anew. The learning rate followed a linear warm-up and a "
@@ -216,11 +217,12 @@ def describe_networks(record: Provenance, networks: Sequence[str], deliver: str,
     citation = books.cite_text(source.citation if source else "")
     blocks = f" with {network.blocks} residual-in-residual dense blocks" if network else ""
     trained = [name for name in in_order(networks, deliver) if name != PRETRAINED]
+    is_grey = network is not None and network.channels == 1
+    converted = "" if is_grey else CONVERTED
     return Paragraph(
         "Networks",
         f"The initial network is an RRDBNet{blocks}{books.cite('esrgan')}. Its weights are "
-        f"{origin}{citation}, trained on {network.trained_on if network else 'unknown data'}. They were converted to "
-        "one grey channel, which does not change the output for grey images. "
+        f"{origin}{citation}, trained on {network.trained_on if network else 'unknown data'}. {converted}"
         f"{PLANES[record.config.degrade.direction]}"
         f"{_quoted(PRETRAINED)} is this network without further training. "
         f"{''.join(_training_sentences(record, name, books) for name in trained)}{COMMON_TRAINING if trained else ''}"

@@ -44,7 +44,7 @@ class Network:
 NETWORKS: Mapping[str, Network] = {
     "pretrained": Network(
         "Pretrained network",
-        "the initial network as it was downloaded, without training on the data of this run",
+        "the initial network as it was published, without training on the data of this run",
         "",
         "#667085",
     ),

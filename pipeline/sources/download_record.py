@@ -22,7 +22,7 @@ class DownloadRecord(Section):
     name: str
     """name of the source"""
     kind: str
-    """kind of the source: package, http, s3 or local"""
+    """kind of the source: package, http, s3, local, or shipped for a network that ships"""
     title: str = ""
     licence: str = "not stated"
     citation: str = ""

@@ -67,8 +67,14 @@ class TrainingVolume:
         return [
             (cut, index)
             for cut in cuts(self.model.factors, self.slice_axis)
-            for index in (self.slices if cut.normal == self.slice_axis else filled_slices(self.mask, cut.normal))
+            for index in self._slices_along(cut.normal)
         ]
+
+    def _slices_along(self, axis: int) -> Sequence[int]:
+        """Return the slices across an axis from which patches are drawn; of label maps, those with brain."""
+        if self.label_map is not None:
+            return self.label_map.slices_with_brain(axis)
+        return self.slices if axis == self.slice_axis else filled_slices(self.mask, axis)
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,8 @@ class PatchSampler:
     """Random batches of patches. They depend on the seed and the step alone, so that there is no state to save.
 
     Args:
-        volumes: references from which patches are drawn; each slice with foreground is equally likely.
+        volumes: references from which patches are drawn. Each slice of the images is equally likely, and so is each
+            slice of the label maps; the recipe sets the share of these.
         recipe: the recipe of the training.
         seed: of the run.
 
@@ -126,7 +133,9 @@ class PatchSampler:
     """
 
     def __init__(self, volumes: list[TrainingVolume], recipe: Recipe, seed: int) -> None:
-        self._places = [(volume, *place) for volume in volumes for place in volume.places]
+        places = [(volume, *place) for volume in volumes for place in volume.places]
+        self._acquired = [place for place in places if place[0].label_map is None]
+        self._synthetic = [place for place in places if place[0].label_map is not None]
         if recipe.resampling_augmentation:
             check_resampling(volume.model for volume in volumes)
         self._models = ForwardModels((volume.model for volume in volumes), recipe.degradations)
@@ -144,7 +153,7 @@ class PatchSampler:
     def _draw(
         self, generator: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], float, PatchTerms]:
-        volume, cut, index = self._places[generator.integers(len(self._places))]
+        volume, cut, index = self._draw_slice(generator)
         model = self._models.draw(volume.model, generator)
         factors = (model.whole_factors[cut.rows], model.whole_factors[cut.columns])
         draw_reference = self._draw_stored if volume.label_map is None else self._draw_synthetic
@@ -166,6 +175,15 @@ class PatchSampler:
         noisy = _with_noise(model, coarse, cut, generator, sigma)
         measured = np.tensordot(weights, noisy, axes=1)
         return without_background(measured, reference) if is_stripped else measured, reference, sigma, operator
+
+    def _draw_slice(self, generator: np.random.Generator) -> tuple[TrainingVolume, Cut, int]:
+        """Draw the volume, the orientation and the index of a slice."""
+        if self._acquired and self._synthetic:
+            is_synthetic = generator.random() < self._recipe.synthetic_share
+            places = self._synthetic if is_synthetic else self._acquired
+        else:
+            places = self._acquired or self._synthetic
+        return places[generator.integers(len(places))]
 
     def _draw_stored(
         self,
@@ -193,9 +211,10 @@ class PatchSampler:
         factors: tuple[int, int],
         generator: np.random.Generator,
     ) -> _Reference:
-        """Draw a patch of a label map, and an image around it."""
+        """Draw a patch around a voxel of the brain, if the slice has any, and an image around the patch."""
         assert volume.label_map is not None
-        mask = read_slab(volume.mask, cut, [index], factors)[0]
+        brain = volume.label_map.is_brain[read_slab(volume.label_map.labels, cut, [index], factors)[0]]
+        mask = brain if brain.any() else read_slab(volume.mask, cut, [index], factors)[0]
         place = _draw_place(mask, self._recipe.patch_lr, factors, generator)
         image = draw_patch_image(volume.label_map, cut, index, _fine_window(place, factors), mask.shape, generator)
         return _Reference(image.read, image.foreground(index), model, place)

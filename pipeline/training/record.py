@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from pipeline.config.recipe import Recipe
+from pipeline.image.contrast import Quantiles, foreground_quantiles
 from pipeline.inference.volume import restore_excerpt
 from pipeline.models.generator import Generator
 from pipeline.models.record import ConsistencyWeight, NetworkRecord, TrainingDomain
@@ -17,6 +19,7 @@ from pipeline.training.augmentation.resampling import ENLARGEMENT
 from pipeline.training.background_margin import background_changes
 from pipeline.training.patches import TrainingVolume
 from pipeline.training.setup import direction
+from pipeline.training.synthesis.resolution import zoom_range
 
 NOISE_LEVELS = 6
 """Number of noise levels at which the data-consistency weight is fitted. They are denser at low noise, where the weight
@@ -39,28 +42,70 @@ def record_of(
         method=method,
         direction=direction(volumes),
         self_ensemble=recipe.self_ensemble,
-        domain=training_domain([volume.model for volume in volumes], recipe),
+        domain=training_domain(
+            [volume.model for volume in volumes if volume.label_map is None],
+            recipe,
+            contrasts(volumes),
+            [model for volume in volumes if volume.label_map is not None for model in drawn_models(volume)],
+        ),
         consistency_weights=consistency_weights(network, excerpts, recipe),
         background_changes=background_changes(network, excerpts),
         recipe=recipe.model_dump(mode="json"),
     )
 
 
-def training_domain(models: Sequence[ForwardModel], recipe: Recipe) -> TrainingDomain:
-    """Return the range of noise levels and voxel sizes of training volumes with these forward models."""
-    sigmas = recipe.noise_sigma_range or [model.noise_sigma for model in models]
-    sizes = [
+def contrasts(volumes: Sequence[TrainingVolume]) -> list[Quantiles]:
+    """Return the quantiles of the foreground of every training volume that has one."""
+    return [foreground_quantiles(one.data, one.mask) for one in volumes if one.mask.any()]
+
+
+def training_domain(
+    models: Sequence[ForwardModel],
+    recipe: Recipe,
+    quantiles: Sequence[Quantiles] = (),
+    synthetic: Sequence[ForwardModel] = (),
+) -> TrainingDomain:
+    """Return the range of noise levels, voxel sizes and contrasts of training volumes.
+
+    Args:
+        models: forward models of acquired volumes.
+        recipe: of the training.
+        quantiles: quantiles of the foreground of the volumes.
+        synthetic: forward models of images from label maps, with the smallest and the largest voxels that are drawn.
+    """
+    both = [*models, *synthetic]
+    sigmas = recipe.noise_sigma_range or [model.noise_sigma for model in both]
+    largest = ENLARGEMENT[1] if recipe.resampling_augmentation else 1
+    stored = _lr_voxel_sizes(models)
+    sizes = [*stored, *(largest * size for size in stored), *_lr_voxel_sizes(synthetic)]
+    known = bool(sizes) and all(model.spacing_mm for model in both)
+    return TrainingDomain(
+        noise_sigma=(float(min(sigmas)), float(max(sigmas))),
+        voxel_mm=(float(min(sizes)), float(max(sizes))) if known else None,
+        foreground_quantiles=tuple((min(values), max(values)) for values in zip(*quantiles, strict=True)),
+    )
+
+
+def drawn_models(volume: TrainingVolume) -> list[ForwardModel]:
+    """Return the forward model of a label map with the smallest and the largest voxels that are drawn."""
+    model, (rows, columns) = volume.model, volume.plane_axes
+    if model.spacing_mm is None:
+        return [model]
+    sizes = model.spacing_mm
+    return [
+        replace(model, spacing_mm=tuple(zoom * size for size in sizes))
+        for zoom in zoom_range((sizes[rows], sizes[columns]))
+    ]
+
+
+def _lr_voxel_sizes(models: Sequence[ForwardModel]) -> list[float]:
+    """Return the sizes of low-resolution voxels along the axes that were coarsened, in mm."""
+    return [
         length * factor
         for model in models
         for length, factor in zip(model.spacing_mm or (), model.factors, strict=False)
         if factor > 1
     ]
-    largest = ENLARGEMENT[1] if recipe.resampling_augmentation else 1
-    known = bool(sizes) and all(model.spacing_mm for model in models)
-    return TrainingDomain(
-        noise_sigma=(float(min(sigmas)), float(max(sigmas))),
-        voxel_mm=(float(min(sizes)), float(max(sizes) * largest)) if known else None,
-    )
 
 
 def consistency_weights(

@@ -62,13 +62,14 @@ def training_volume(hr: Path, lr: Path) -> TrainingVolume:
     with about(f"training volume {hr}"):
         reference, low = map_image(hr), map_image(lr, LowResolutionImage)
         labels = map_labels(hr)
+        label_map = None if labels is None else LabelMap(labels, reference.spacing_mm)
         return TrainingVolume(
             data=reference.data,
             mask=reference.masks["foreground"],
             slice_axis=low.slice_axis,
             slices=low.block.foreground_slices,
             model=low.forward_model,
-            label_map=None if labels is None else LabelMap(labels, reference.spacing_mm),
+            label_map=label_map,
         )
 
 

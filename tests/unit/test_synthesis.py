@@ -19,6 +19,7 @@ from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.grid import Cut
 from pipeline.steps.synthesise import Options, run
 from pipeline.training.patches import PatchSampler, TrainingVolume
+from pipeline.training.record import drawn_models, training_domain
 from pipeline.training.setup import training_volume
 from pipeline.training.synthesis.image import SyntheticImage, draw_patch_image, draw_volume_image
 from pipeline.training.synthesis.label_map import LabelMap
@@ -241,7 +242,11 @@ def test_keys_that_do_not_suit_label_maps_are_refused(changes, message):
 
 
 def a_volume(folder: Path, settings: Degrade | None = None) -> TrainingVolume:
-    path = extracted(folder, a_head())
+    return a_volume_of(folder, a_head(), settings)
+
+
+def a_volume_of(folder: Path, labels: np.ndarray, settings: Degrade | None = None) -> TrainingVolume:
+    path = extracted(folder, labels)
     image, low = read_image(path), folder / "low.safetensors"
     write_image(low, degrade(image, forward_model(image, settings or Degrade(), seed=1)))
     return training_volume(path, low)
@@ -260,6 +265,33 @@ def test_patches_of_a_label_map_have_new_contrasts_and_suit_the_forward_model(tm
     again = PatchSampler([volume], recipe, seed=3).batch(0)
     assert np.array_equal(again.reference, patches.reference)
     assert np.array_equal(again.measured, patches.measured)
+
+
+def test_patches_lie_around_the_brain(tmp_path):
+    labels = np.zeros((160, 160, 8), dtype=np.int16)
+    labels[90:146, 90:146, 3:5] = 2
+    labels[110:126, 110:126, 3:5] = 3
+    volume = a_volume_of(tmp_path, labels)
+    assert [index for _, index in volume.places] == [3, 4]
+    anywhere = replace(volume, mask=np.ones(labels.shape, dtype=bool))
+    references = PatchSampler([anywhere], tiny_recipe(batch_size=30), seed=3).batch(0).reference
+    visible = [np.ptp(ndimage.gaussian_filter(one[0], 2)) > 0.1 for one in references]
+    assert np.mean(visible) > 0.8
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_the_share_of_synthetic_patches_is_that_of_the_recipe(tmp_path, share):
+    maps = a_volume(tmp_path)
+    flat = replace(maps, label_map=None, data=np.full(SHAPE, 0.5, dtype=np.float32))
+    recipe = tiny_recipe(batch_size=80, synthetic_share=share, contrast_augmentation=0.0)
+    references = PatchSampler([maps, maps, maps, flat], recipe, seed=1).batch(0).reference
+    synthetic = np.mean([np.ptp(one) > 0 for one in references])
+    assert synthetic == pytest.approx(share, abs=0.1 if 0 < share < 1 else 0)
+
+
+def test_the_record_contains_the_voxel_sizes_that_are_drawn(tmp_path):
+    models = drawn_models(a_volume(tmp_path))
+    assert training_domain([], tiny_recipe(), synthetic=models).voxel_mm == pytest.approx((2.0, 6.0))
 
 
 def test_a_resumed_training_on_a_label_map_ends_in_the_same_weights(tmp_path):

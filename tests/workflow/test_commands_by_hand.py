@@ -195,7 +195,7 @@ def test_the_default_output_lies_beside_the_input_and_is_named_after_it(generato
     ]
     assert default_output(tmp_path / "scan.mgz").name == "scan_sr.mgz"
     assert default_output(tmp_path / "a.ome.tiff").name == "a_sr.ome.tiff"
-    assert "no networks ship" in the_message(run_command("apply", source))
+    assert "no network for such images ships" in the_message(run_command("apply", source))
 
 
 def test_every_command_has_a_help_page():

@@ -8,8 +8,12 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.training.synthesis.structures import is_brain
+
 SAMPLE = 8192
 """Number of voxels that represent the whole map."""
+MIN_BRAIN = 0.05
+"""Minimum number of voxels of brain in a slice, relative to the slice with the most."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,17 @@ class LabelMap:
     def label_count(self) -> int:
         """The largest label plus 1."""
         return len(self.voxel_counts)
+
+    @cached_property
+    def is_brain(self) -> NDArray[np.bool_]:
+        """Whether each label, from 0 to the largest one, is a structure of the brain; fluid around it is not."""
+        return is_brain(self.label_count, with_fluid_around=False)
+
+    def slices_with_brain(self, axis: int) -> list[int]:
+        """Return the indices of slices across an axis that contain brain; all of them if the map has no brain."""
+        planes = (np.count_nonzero(self.is_brain[plane]) for plane in np.moveaxis(self.labels, axis, 0))
+        counts = np.fromiter(planes, dtype=np.intp)
+        return np.flatnonzero(counts >= MIN_BRAIN * counts.max()).tolist()
 
     @cached_property
     def sample(self) -> NDArray[np.intp]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 ROTATION_PROBABILITY = 0.5
 VOXEL_MM_RANGE = (0.5, 1.5)
 ZOOM_RANGE = (0.4, 2.0)
-"""Range of the voxel size relative to that of the label map."""
+"""Limits of the voxel size relative to that of the label map."""
 PSF_RANGE = (0.4, 0.65)
 """Range of the standard deviation of the point spread function, in voxels of the image."""
 MIN_PSF = 0.55
@@ -79,11 +79,22 @@ def draw_resolution(
         centre: row and column around which the image is enlarged.
         generator: source of the random numbers.
     """
-    own = float(np.sqrt(np.prod(spacing_mm or (1.0, 1.0))))
-    zoom = float(np.clip(generator.uniform(*VOXEL_MM_RANGE) / own, *ZOOM_RANGE))
-    rotated = generator.random() < ROTATION_PROBABILITY and np.ptp(spacing_mm or 0.0) <= SAME_SPACING * own
+    zoom = float(generator.uniform(*zoom_range(spacing_mm)))
+    is_square = spacing_mm is None or np.ptp(spacing_mm) <= SAME_SPACING * max(spacing_mm)
+    rotated = generator.random() < ROTATION_PROBABILITY and is_square
     angle = float(generator.uniform(0, 2 * np.pi)) if rotated else 0.0
     return Resolution(zoom, draw_psf(zoom, generator), centre, angle)
+
+
+def zoom_range(spacing_mm: tuple[float, float] | None) -> tuple[float, float]:
+    """Return the range of the voxel size relative to that of a label map.
+
+    Args:
+        spacing_mm: voxel size of the label map along rows and columns; None is taken as 1 mm.
+    """
+    own = float(np.sqrt(np.prod(spacing_mm or (1.0, 1.0))))
+    low, high = (float(np.clip(size / own, *ZOOM_RANGE)) for size in VOXEL_MM_RANGE)
+    return low, high
 
 
 def draw_psf(zoom: float, generator: np.random.Generator) -> float:

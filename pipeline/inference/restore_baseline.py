@@ -1,4 +1,7 @@
-"""Restoration of a scan with thick slices by a baseline, to the voxel size within its slices; no network is needed."""
+"""Restoration of an image by a baseline, without a network.
+
+Thick slices are restored to the voxel size within them. With a factor, images are enlarged within their slices.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,11 @@ from pipeline.errors import UserError, about
 from pipeline.formats import Part, format_of
 from pipeline.formats.io.predictions import check_output, write_prediction
 from pipeline.formats.tiled import is_large
+from pipeline.image.channels import interleave_channels, split_channels
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
 from pipeline.image.interleaving import interleaving_difference, without_interleaving
+from pipeline.image.missing_values import MASK as MISSING
 from pipeline.image.normalisation import normalise
 from pipeline.image.plane import THICK
 from pipeline.inference.restore_file import check_no_overwrite, noise_model
@@ -26,7 +31,7 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import covered_shape
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
-from pipeline.physics.operators import decimation, slice_profile
+from pipeline.physics.operators import binning, decimation, kspace_truncation, slice_profile
 from pipeline.physics.resolved_profile import resolved_profile, slice_axis_of
 
 logger = logging.getLogger(__name__)
@@ -44,21 +49,21 @@ def names() -> list[str]:
     return list(plugins.names(BASELINES))
 
 
-def is_baseline(model: str) -> bool:
-    """Return whether a name is that of a baseline and not of a file."""
-    return model in names() and not Path(model).exists()
-
-
-def restore_thick_slices(
+def restore_by_baseline(
     method: str,
     source: Path,
     output: Path,
     part: Part,
     extraction: Extract,
     settings: Infer,
+    factor: int | None = None,
     thickness_mm: float | None = None,
 ) -> None:
-    """Restore thick slices to the finest voxel size within the slices, by a baseline with default settings.
+    """Restore an image by a baseline with default settings.
+
+    Without a factor, thick slices are restored to the finest voxel size within them. With a factor, the image is
+    enlarged within its slices; baselines that know the physics then assume that k-space was truncated, or for
+    micrographs that pixels average over their area.
 
     Args:
         method: name of a module of pipeline.baselines.
@@ -67,11 +72,12 @@ def restore_thick_slices(
         part: frame, channel and series of the image.
         extraction: plane and foreground.
         settings: noise level, and whether a result that disagrees with the image is written.
+        factor: enlargement within the slices; None restores thick slices.
         thickness_mm: slice thickness given by the user, in mm.
 
     Raises:
-        UserError: the output would replace the input, the file cannot be read, its slices are not thick, or the result
-            contradicts it.
+        UserError: the output would replace the input, the file cannot be read, its slices are not thick and there is
+            no factor, or the result contradicts it.
     """
     check_no_overwrite(source, output)
     if is_large(source, part.series):
@@ -79,24 +85,36 @@ def restore_thick_slices(
     original = format_of(source).read(source, part)
     check_output(output, original)
     with about(str(source)):
-        image = as_thick_slices(normalise(original, extraction), settings.noise_sigma, thickness_mm, source.name)
-    logger.info("%s: restoring by %s, %s", source.name, method, image.forward_model.describe())
-    restored = restored_by(method, image, source.name)
-    agreement = agreement_with_measurement(restored, image.data, image.forward_model)
-    check_agreement(source.name, agreement, force=settings.force)
-    clipped = write_prediction(output, image, restored)
-    logger.info("%s: %s -> %s, %d voxels clipped", source, image.data.shape, restored.shape, clipped)
+        whole = normalise(original, extraction)
+        if factor is None:
+            images = [as_thick_slices(whole, settings.noise_sigma, thickness_mm, source.name)]
+        else:
+            channels = split_channels(whole.data, whole.stack.channel_count)
+            images = [as_coarse_slices(whole.with_data(one), settings.noise_sigma, factor) for one in channels]
+    results = []
+    for image in images:
+        logger.info("%s: restoring by %s, %s", source.name, method, image.forward_model.describe())
+        restored = restored_by(method, image, source.name)
+        agreement = agreement_with_measurement(restored, image.data, image.forward_model)
+        check_agreement(source.name, agreement, force=settings.force)
+        results.append(restored)
+    restored = interleave_channels(results)
+    low = images[0] if factor is None else as_coarse_slices(whole, 0.0, factor)
+    clipped = write_prediction(output, low, restored)
+    logger.info("%s: %s -> %s, %d voxels clipped", source, low.data.shape, restored.shape, clipped)
 
 
 def restored_by(method: str, image: LowResolutionImage, name: str) -> NDArray[np.float32]:
-    """Return a scan restored by a baseline, after even and odd slices are matched.
+    """Return an image restored by a baseline; even and odd thick slices are matched before.
 
     Args:
         method: name of a module of pipeline.baselines.
-        image: normalised scan with the forward model of its slices.
+        image: normalised image with its forward model.
         name: name of the image, for messages.
     """
     axis = image.forward_model.slice_axis
+    if image.forward_model.factors[axis] == 1:
+        return np.maximum(upsample(image, method), image.data.min())
     settings = default_settings(method, max(image.forward_model.noise_sigma, MIN_SIGMA))
     if "smoothing" in settings:
         settings["smoothing"] = SMOOTHING
@@ -138,7 +156,7 @@ def as_thick_slices(
         listed = " x ".join(f"{length:.3g}" for length in sizes)
         raise UserError(
             f"baselines restore thick slices, but its voxels of {listed} {image.unit} are not {THICK:g} times longer "
-            "along any axis; choose a network."
+            "along any axis; to enlarge it within its slices, give --factor, such as --factor 2."
         )
     if abs(factor - round(factor)) < ROUNDING * factor:
         factor = round(factor)
@@ -159,3 +177,26 @@ def as_thick_slices(
         spacing_mm=fine,
     )
     return LowResolutionImage.of(image.with_data(image.data, masks={}), model)
+
+
+def as_coarse_slices(image: Image, noise_sigma: float | None, factor: int) -> LowResolutionImage:
+    """Return a normalised image with a forward model that coarsens its slices.
+
+    Args:
+        image: normalised image of one channel.
+        noise_sigma: noise level as a fraction of the intensity range; None estimates it.
+        factor: enlargement along rows and columns.
+    """
+    axis, noise = image.slice_axis, noise_model(image)
+    factors = tuple(1 if other == axis else factor for other in range(3))
+    sigma = estimate_sigma(image.data, axis, noise).sigma if noise_sigma is None else noise_sigma
+    model = ForwardModel(
+        factors,
+        covered_shape(image.data.shape, factors),
+        noise,
+        sigma,
+        operators=(kspace_truncation.Parameters() if image.is_anatomical else binning.Parameters(),),
+        slice_axis=axis,
+    )
+    masks = {name: mask for name, mask in image.masks.items() if mask.shape == image.data.shape and name == MISSING}
+    return LowResolutionImage.of(image.with_data(image.data, masks=masks), model)

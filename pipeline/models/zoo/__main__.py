@@ -1,0 +1,72 @@
+"""Add a trained network to those that ship: python -m pipeline.models.zoo NAME --method FOLDER --config FILE."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from cyclopts import App, Parameter
+
+from pipeline.config.shipped import Modality
+from pipeline.console import run_app
+
+app = App(
+    name="python -m pipeline.models.zoo",
+    help=__doc__,
+    version_flags=[],
+    default_parameter=Parameter(negative=()),
+    result_action="return_value",
+    suppress_keyboard_interrupt=False,
+)
+
+
+@app.default
+def add(
+    name: str,
+    /,
+    *,
+    method: Path,
+    config: Path,
+    gains: Path | None = None,
+    purpose: str | None = None,
+    licence: str | None = None,
+    trained_on: str | None = None,
+    citation: str | None = None,
+    modality: Modality = "mri",
+    any_factor: bool = False,
+) -> None:
+    """Write weights, model card and table of a network that ships.
+
+    Texts that are not given remain as they are in the table. The folder is that of BrainSR, or the one that the
+    environment variable BRAINSR_ZOO names.
+
+    Args:
+        name: name of the network, such as mri-x4.
+        method: folder of the trained method, such as results/mri-x4/models/rrdb_l1.
+        config: configuration of its run, such as examples/zoo/mri-x4.yaml.
+        gains: CSV file of measured gains, with the columns of pipeline/tables/network_gains.py.
+        purpose: what the network is for, in one sentence.
+        licence: licence of the weights.
+        trained_on: summary of the training data, as the end of "trained on ...".
+        citation: citation.
+        modality: images that it restores.
+        any_factor: it restores any ratio of the slice spacing to the voxel size within the slices.
+    """
+    from pipeline.models.zoo.ship import ship
+
+    ship(
+        name,
+        method,
+        config,
+        gains=gains,
+        purpose=purpose,
+        licence=licence,
+        trained_on=trained_on,
+        citation=citation,
+        modality=modality,
+        any_factor=any_factor,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(run_app(app, sys.argv[1:] or ["--help"], "python -m pipeline.models.zoo"))

@@ -1,0 +1,165 @@
+"""Networks that ship: added by the real code to a temporary folder, found and chosen by the command line."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image as Picture
+
+from pipeline.__main__ import main
+from pipeline.config.demo import DEMO
+from pipeline.config.known import known_sources
+from pipeline.config.load import read_run
+from pipeline.config.shipped import shipped_networks
+from pipeline.errors import UserError
+from pipeline.models.record import NetworkRecord, TrainingDomain
+from pipeline.models.weights import load_generator, read_safetensors, save_generator
+from pipeline.models.zoo import checked_weights
+from pipeline.models.zoo.__main__ import app
+from pipeline.sources.download_record import read_download
+from pipeline.tables.network_gains import NETWORK_GAINS, NetworkGain
+from tests.helpers import load_nifti, ras_affine, run_step, synthetic_head, write_nifti
+from tests.small_training import tiny_generator
+
+HEAD = (24, 28, 20)
+GAINS = (
+    NetworkGain("T1w", 2, 2, 1, 2.5, 0.0, 0.1, 8, "total_variation", -0.2, -0.3, -0.1, 0.001),
+    NetworkGain("FLAIR", 2, 2, 1, 2.5, 0.0, 0.1, 8, "zerofill", 1.0, 0.8, 1.2, 0.04),
+    NetworkGain("any", 2, 2, 3, 4, 0.0, 0.1, 8, "zerofill", 1.0, 0.8, 1.2, 0.04),
+)
+
+
+def ship(folder: Path, name: str, **changes) -> None:
+    """Add a network with random weights to the networks that ship."""
+    network = tiny_generator(factor=2, **changes)
+    domain = TrainingDomain(noise_sigma=(0.0, 0.06), voxel_mm=(1.0, 2.5), foreground_quantiles=((0.9, 1.0),))
+    direction = "through_plane" if changes else "in_plane"
+    network.record = NetworkRecord(direction=direction, domain=domain)
+    method = folder / "results" / name / "models" / "rrdb_l1"
+    method.mkdir(parents=True)
+    save_generator(method / "generator.safetensors", network)
+    (method / "model_card.md").write_text("# rrdb_l1\n\n- Recipe: a test\n")
+    (folder / "run.yaml").write_text(yaml.safe_dump(copy.deepcopy(DEMO)))
+    NETWORK_GAINS.write(folder / "gains.csv", GAINS)
+    texts = ["--purpose", "For tests.", "--licence", "CC0", "--trained-on", "one head"]
+    files = ["--method", method, "--config", folder / "run.yaml", "--gains", folder / "gains.csv"]
+    app([name, *map(str, files), *texts], exit_on_error=False)
+
+
+@pytest.fixture
+def zoo(tmp_path, monkeypatch) -> Path:
+    """A folder with one in-plane network, which takes the place of the networks that ship."""
+    folder = tmp_path / "zoo"
+    folder.mkdir()
+    monkeypatch.setenv("BRAINSR_ZOO", str(folder))
+    ship(tmp_path, "mri-x2")
+    return folder
+
+
+def scan(path: Path, spacing: tuple[float, float, float] = (2.0, 2.0, 2.0)) -> Path:
+    return write_nifti(path, synthetic_head(HEAD), ras_affine(spacing))
+
+
+def mistake(capsys, *arguments: str | Path) -> str:
+    """Run apply, which must fail with one message, and return it."""
+    assert main(["apply", *map(str, arguments)]) == 1
+    (message,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    return message
+
+
+def test_what_ships_is_half_precision_with_card_and_gains(zoo, tmp_path, capsys):
+    weights = read_safetensors(zoo / "mri-x2.safetensors")
+    original = read_safetensors(tmp_path / "results/mri-x2/models/rrdb_l1/generator.safetensors")
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float16}
+    loaded = load_generator(checked_weights("mri-x2"))
+    assert loaded.record.direction == "in_plane"
+    for name, tensor in loaded.network.state_dict().items():
+        assert torch.equal(tensor, original[name].half().float())
+    card = (zoo / "mri-x2.md").read_text()
+    assert "pycortex-s1. Licence: BSD-2-Clause" in card
+    assert "- Recipe: a test" in card
+    assert "| FLAIR | 2 | 1 to 2.5 | 0 to 10 % | 8 | +1.00 [+0.80, +1.20] | +0.040 | zerofill |" in card
+    assert shipped_networks()["mri-x2"].gains == GAINS
+    assert main(["networks"]) == 0
+    listed = capsys.readouterr().out
+    assert all(words in listed for words in ("mri-x2\n", "For tests.", "in-plane, factor 2", "CC0", "-0.20 dB"))
+
+
+def test_a_network_is_chosen_by_the_image_and_says_where_it_does_not_help(zoo, tmp_path, caplog, capsys):
+    caplog.set_level("INFO")
+    for name in ("sub-01_T1w", "sub-01_FLAIR"):
+        output = tmp_path / f"sr_{name}.nii.gz"
+        path = scan(tmp_path / f"{name}.nii.gz")
+        assert main(["apply", str(path), "--output", str(output), "--no-uncertainty", "--force"]) == 0
+        assert load_nifti(output).shape == (48, 56, 20)
+    messages = [record.getMessage() for record in caplog.records]
+    assert (
+        sum("network mri-x2 (in-plane, factor 2), since this is a scan without thick slices" in one for one in messages)
+        == 2
+    )
+    (refuted,) = [one for one in messages if "showed no gain" in one]
+    assert refuted.startswith("sub-01_T1w.nii.gz")
+    assert refuted.endswith("--model total_variation --factor 2")
+    assert any("FLAIR" in one and "measured gain" in one and "+1.00 dB" in one for one in messages)
+    assert any("contrast is unusual: the 10 % quantile" in one for one in messages)
+    thick = scan(tmp_path / "thick.nii.gz", (1.0, 1.0, 4.0))
+    message = mistake(capsys, thick)
+    assert "thick slices" in message and "--model total_variation" in message
+    ship(tmp_path, "mri-thick", along="columns")
+    output = tmp_path / "sr_thick.nii.gz"
+    assert main(["apply", str(thick), "--output", str(output), "--no-uncertainty", "--force"]) == 0
+    assert load_nifti(output).shape == (24, 28, 40)
+
+
+def test_mistakes_name_what_there_is(zoo, tmp_path, capsys):
+    path = scan(tmp_path / "scan.nii.gz")
+    message = mistake(capsys, path, "--model", "mri-x3")
+    assert "'mri-x3'; the networks that ship are: mri-x2; the baselines are: bicubic, " in message
+    assert "factor of a network is fixed" in mistake(capsys, path, "--model", "mri-x2", "--factor", "2")
+    Picture.fromarray(np.uint8(synthetic_head(HEAD)[:, :, 10] / 5)).save(tmp_path / "cells.png")
+    assert "is a micrograph or picture" in mistake(capsys, tmp_path / "cells.png")
+    weights = zoo / "mri-x2.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"!")
+    message = mistake(capsys, path)
+    assert str(weights) in message and "damaged: expected SHA-256" in message
+    assert not list(tmp_path.glob("*_sr*"))
+
+
+def test_a_baseline_enlarges_within_the_slices(tmp_path, capsys):
+    path = scan(tmp_path / "scan.nii.gz")
+    assert "--factor 2" in mistake(capsys, path, "--model", "least_squares")
+    assert main(["apply", str(path), "--model", "least_squares", "--factor", "2"]) == 0
+    found = load_nifti(tmp_path / "scan_sr.nii.gz")
+    assert found.shape == (48, 56, 20)
+    means = found.get_fdata().reshape(24, 2, 28, 2, 20).mean(axis=(1, 3))
+    assert np.abs(means - synthetic_head(HEAD)).mean() < 15
+    colours = np.uint8(np.repeat(synthetic_head((64, 64, 20))[:, :, 10, None] / 5, 3, axis=2) * [1, 0.8, 0.6])
+    Picture.fromarray(colours).save(tmp_path / "cells.png")
+    assert main(["apply", str(tmp_path / "cells.png"), "--model", "bspline3", "--factor", "2"]) == 0
+    assert Picture.open(tmp_path / "cells_sr.png").size == (128, 128)
+
+
+def test_a_network_that_ships_is_an_initial_network(zoo, tmp_path):
+    values = {**copy.deepcopy(DEMO), "train": {"initial_weights": "mri-x2"}, "degrade": {"factor": 2}}
+    with pytest.raises(UserError, match=r"'s1-block' .*was trained on this image, 'pycortex-s1'"):
+        read_run(values)
+    values["volumes"] = [one for one in values["volumes"] if one["split"] != "test_within_subject"]
+    assert read_run(values).train.initial_weights == "mri-x2"
+    source = known_sources()["mri-x2"]
+    given, file = source.model_dump_json(), tmp_path / "resources/mri-x2.safetensors"
+    run_step("download", "--name", "mri-x2", "--source", given, "--output", file)
+    assert read_download(tmp_path / "resources/mri-x2.safetensors.source.json").sha256 == source.sha256
+    folder = tmp_path / "pretrained"
+    run_step("convert_weights", "--weights", file, "--source", given, "--factor", "2", "--output", folder)
+    pretrained, shipped = (load_generator(one) for one in (folder / "generator.safetensors", checked_weights("mri-x2")))
+    assert pretrained.shape == shipped.shape
+    assert pretrained.record == shipped.record
+    for one, other in zip(pretrained.parameters(), shipped.parameters(), strict=True):
+        assert torch.equal(one, other)
+    card = (folder / "model_card.md").read_text()
+    assert str(source.sha256) in card and "Licence of the weights: CC0" in card
