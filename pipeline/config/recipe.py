@@ -96,6 +96,9 @@ class Recipe(Section):
     """patches per step, summed over all devices"""
     patch_lr: Annotated[int, Field(ge=8, le=512)] = 32
     """side length of the patches, in low-resolution voxels"""
+    synthetic_share: Fraction = 0.5
+    """fraction of the patches that are synthesised from label maps (volumes with content: labels), if there are
+    acquired images as well"""
     learning_rate: Annotated[float, Field(gt=0)] = 4e-4
     """maximum learning rate of Adam"""
     warmup_steps: Annotated[int, Field(ge=0)] = 10

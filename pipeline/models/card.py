@@ -221,6 +221,7 @@ def _describe(volume: LowResolutionImage) -> str:
     start, stop = block.slices or (0, volume.data.shape[volume.slice_axis])
     count = volume.stack.count_sections(block.foreground_slices)
     why = f"; {plane} since {reason}" if plane != PLANE and reason else ""
+    why += "; synthesised from a label map" if block.synthetic else ""
     return (
         f"{volume.id}: subject {volume.identity.subject}, {plane} slices {start} to {stop - 1} "
         f"({count} with foreground{why})"

@@ -123,7 +123,8 @@ class PatchSampler:
     """Random batches of patches. They depend on the seed and the step alone, so that there is no state to save.
 
     Args:
-        volumes: references from which patches are drawn; each slice with foreground is equally likely.
+        volumes: references from which patches are drawn. Each slice of the images is equally likely, and so is each
+            slice of the label maps; the recipe sets the share of these.
         recipe: the recipe of the training.
         seed: of the run.
 
@@ -132,7 +133,9 @@ class PatchSampler:
     """
 
     def __init__(self, volumes: list[TrainingVolume], recipe: Recipe, seed: int) -> None:
-        self._places = [(volume, *place) for volume in volumes for place in volume.places]
+        places = [(volume, *place) for volume in volumes for place in volume.places]
+        self._acquired = [place for place in places if place[0].label_map is None]
+        self._synthetic = [place for place in places if place[0].label_map is not None]
         if recipe.resampling_augmentation:
             check_resampling(volume.model for volume in volumes)
         self._models = ForwardModels((volume.model for volume in volumes), recipe.degradations)
@@ -150,7 +153,7 @@ class PatchSampler:
     def _draw(
         self, generator: np.random.Generator
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], float, PatchTerms]:
-        volume, cut, index = self._places[generator.integers(len(self._places))]
+        volume, cut, index = self._draw_slice(generator)
         model = self._models.draw(volume.model, generator)
         factors = (model.whole_factors[cut.rows], model.whole_factors[cut.columns])
         draw_reference = self._draw_stored if volume.label_map is None else self._draw_synthetic
@@ -172,6 +175,15 @@ class PatchSampler:
         noisy = _with_noise(model, coarse, cut, generator, sigma)
         measured = np.tensordot(weights, noisy, axes=1)
         return without_background(measured, reference) if is_stripped else measured, reference, sigma, operator
+
+    def _draw_slice(self, generator: np.random.Generator) -> tuple[TrainingVolume, Cut, int]:
+        """Draw the volume, the orientation and the index of a slice."""
+        if self._acquired and self._synthetic:
+            is_synthetic = generator.random() < self._recipe.synthetic_share
+            places = self._synthetic if is_synthetic else self._acquired
+        else:
+            places = self._acquired or self._synthetic
+        return places[generator.integers(len(places))]
 
     def _draw_stored(
         self,

@@ -279,6 +279,16 @@ def test_patches_lie_around_the_brain(tmp_path):
     assert np.mean(visible) > 0.8
 
 
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_the_share_of_synthetic_patches_is_that_of_the_recipe(tmp_path, share):
+    maps = a_volume(tmp_path)
+    flat = replace(maps, label_map=None, data=np.full(SHAPE, 0.5, dtype=np.float32))
+    recipe = tiny_recipe(batch_size=80, synthetic_share=share, contrast_augmentation=0.0)
+    references = PatchSampler([maps, maps, maps, flat], recipe, seed=1).batch(0).reference
+    synthetic = np.mean([np.ptp(one) > 0 for one in references])
+    assert synthetic == pytest.approx(share, abs=0.1 if 0 < share < 1 else 0)
+
+
 def test_the_record_contains_the_voxel_sizes_that_are_drawn(tmp_path):
     models = drawn_models(a_volume(tmp_path))
     assert training_domain([], tiny_recipe(), synthetic=models).voxel_mm == pytest.approx((2.0, 6.0))
