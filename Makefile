@@ -7,7 +7,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo reproduce test test-long test-gpu test-slurm bench lint format docs lock clean
+.PHONY: help setup setup-dev demo reproduce zoo test test-long test-gpu test-slurm bench lint format docs lock clean
 
 PYTHON ?= python3
 TORCH ?= cpu
@@ -33,6 +33,12 @@ RUN ?= demo
 
 reproduce: setup  ## repeat a run from its provenance and compare: make reproduce RUN=results/demo
 	$(IN_VENV) python -m pipeline reproduce "$(RUN)" $(if $(INTO),--into "$(INTO)")
+
+# Interrupted trainings continue. See docs/networks.md for the measurement and the commit of the weights.
+NETWORK ?= mri-x4
+
+zoo: setup  ## train a network that ships: make zoo NETWORK=mri-x4
+	$(IN_VENV) python -m pipeline run --configfile examples/zoo/$(NETWORK).yaml results/$(NETWORK)/models/rrdb_l1/generator.safetensors
 
 test: lint  ## run all checks, and all tests that fit into 30 minutes
 	$(IN_VENV) python -m pytest

@@ -300,6 +300,7 @@ def region_text(regions: Sequence[str]) -> str:
     """Describe the regions and references of the metrics."""
     words = {
         "foreground": "over the foreground",
+        "interior": "over the foreground without its outermost 4 voxels",
         "whole": "over the whole slice",
         "neighbours": "over the foreground against the mean of the two neighbouring slices",
         "denoised": "over the foreground against the reference after self-supervised denoising",

@@ -95,6 +95,7 @@ SPARE_COLOURS = ("#5b4b8a", "#8b1a4a", "#5d6b1e", "#4d4d4d", "#a0522d")
 
 REGION_TITLES = {
     "foreground": "Foreground",
+    "interior": "Foreground without its edge",
     "whole": "Whole slice",
     "neighbours": "Compared with neighbouring slices (independent noise, nearly the same structure)",
     "denoised": "Compared with a denoised reference (itself an estimate)",

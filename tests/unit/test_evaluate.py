@@ -190,6 +190,19 @@ def test_slices_without_the_region_are_left_out(pair):
     assert {row.slice for row in rows if row.region == "whole"} == {4, 5, 6}
 
 
+def test_the_interior_leaves_out_four_voxels_of_the_foreground_in_every_slice(pair):
+    reference, _ = pair
+    mask = np.zeros(reference.data.shape, dtype=bool)
+    mask[5:25, 4:30, :] = True
+    mask[14, 17, 3] = False
+    inside = region_mask(reference.with_data(reference.data, masks={"foreground": mask}), "interior")
+    expected = np.zeros_like(mask)
+    expected[9:21, 8:26, :] = True
+    distance = np.hypot(*(np.indices(mask.shape[:2]) - np.array([14, 17]).reshape(2, 1, 1)))
+    expected[..., 3] &= distance > 4
+    assert np.array_equal(inside, expected)
+
+
 def run_all(folder: Path) -> Path:
     """Run the stages on a small cohort; return the folder of the results."""
     results = folder / "results"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from pipeline.config.sections import Evaluate
 from pipeline.errors import UserError
@@ -14,6 +15,9 @@ from pipeline.image.segmentation import label_regions
 
 NEIGHBOURS, DENOISED = "neighbours", "denoised"
 """Regions that consist of the foreground, evaluated against an estimate of the reference instead of the reference."""
+INTERIOR, EDGE_VOXELS = "interior", 4
+"""Region of the foreground without its edge, and the width of this edge within a slice, in voxels of the reference. The
+edge of a head without skull is a step to 0, which is harder to restore than any anatomical edge."""
 LABELS = "labels"
 """Placeholder for the regions of a segmentation."""
 
@@ -21,8 +25,13 @@ LABELS = "labels"
 def region_mask(reference: Image, region: str) -> NDArray[np.bool_]:
     """Return the mask of a region: the reference's mask of that name, or all voxels for `whole`.
 
-    For a stack of pictures of several sizes, `whole` excludes their padding.
+    For a stack of pictures of several sizes, `whole` excludes their padding. The interior excludes the edges of holes
+    in the foreground, too.
     """
+    if region == INTERIOR:
+        slices = np.moveaxis(reference.masks["foreground"], reference.slice_axis, 0)
+        deep = [ndimage.distance_transform_edt(np.pad(one, 1))[1:-1, 1:-1] > EDGE_VOXELS for one in slices]
+        return np.moveaxis(np.stack(deep), 0, reference.slice_axis)
     if region == "whole":
         return reference.masks.get("picture", np.ones(reference.data.shape, dtype=bool))
     return reference.masks[region]
