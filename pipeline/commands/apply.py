@@ -52,7 +52,7 @@ def apply(
     An uncertainty map is written beside the result (OUTPUT.uncertainty.SUFFIX), in the units of the image. For networks
     with calibrated intervals, which are stored with a network that ships or given by --calibration, it is the
     half-width of the 90 % prediction interval of each voxel; for others it is the standard deviation over test-time
-    augmentation by flips and transposes.
+    augmentation by flips and transposes. Fast networks write it only with --uncertainty, since it takes eight passes.
 
     TIFF and OME-Zarr images with more than 1024 rows or columns, or 8 million pixels, are restored tile by tile in
     constant memory. An interrupted restoration resumes when the command is run again. For these images, uncertainty

@@ -6,6 +6,7 @@ a new recipe based on one.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -23,6 +24,8 @@ from pipeline.config.volumes import Identifier
 
 PRESETS = Path(__file__).with_name("recipes")
 SCRATCH, PRETRAINED = "scratch", "pretrained"
+DISTILLATION = "distillation"
+"""Loss term that compares with the result of the teacher."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 LossName = Annotated[str, AfterValidator(PluginName("pipeline.training.losses"))]
@@ -75,7 +78,7 @@ class Recipe(Section):
     """publication or origin of the recipe"""
     starts_from: Identifier = PRETRAINED
     """initial network: pretrained (train.initial_weights), scratch, or the recipe whose result is fine-tuned"""
-    architecture: Literal["rrdbnet", "srresnet"] = "rrdbnet"
+    architecture: Literal["rrdbnet", "srresnet", "fast_edsr"] = "rrdbnet"
     """architecture of a network trained from scratch"""
     blocks: Annotated[int, Field(ge=1, le=23)] = 6
     """residual blocks of a network trained from scratch"""
@@ -123,6 +126,9 @@ class Recipe(Section):
     """loss terms and their weights"""
     perceptual: Perceptual = Perceptual()
     """settings of the loss term `perceptual`"""
+    teacher: Identifier | None = None
+    """network whose results are the reference of the loss term `distillation`: pretrained (train.initial_weights) or a
+    recipe, whose network is then trained first"""
     adversarial: Adversarial | None = None
     """adversarial training; null trains without a discriminator"""
     unfreeze: Unfreeze = Unfreeze()
@@ -140,6 +146,8 @@ class Recipe(Section):
         low, high = self.noise_sigma_range or (0, 0)
         if low > high:
             raise ValueError(f"noise_sigma_range: [{low}, {high}] must be ascending")
+        if (self.teacher is not None) != (DISTILLATION in self.losses):
+            raise ValueError("teacher: requires the loss term `distillation`, and the term requires a teacher")
         if self.dial and self.starts_from == SCRATCH:
             raise ValueError("dial: not available for a network trained from scratch, which has no initial network")
         return self
@@ -149,12 +157,22 @@ class Recipe(Section):
         """Whether a loss term or the dial needs the features of a VGG."""
         return "perceptual" in self.losses or self.dial is not None
 
+    @property
+    def earlier_networks(self) -> list[str]:
+        """Networks that the training reads: the initial one and the teacher, each `PRETRAINED` or a recipe."""
+        return [name for name in (self.starts_from, self.teacher) if name and name != SCRATCH]
+
 
 @cache
 def preset(name: str) -> Mapping[str, Any] | None:
     """Return the values of a preset, or None if it does not exist."""
     path = PRESETS / f"{name}.yaml"
     return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def preset_recipe(name: str) -> Recipe:
+    """Return the recipe of a preset."""
+    return Recipe.model_validate_json(json.dumps(filled(name, {})))
 
 
 def preset_names() -> list[str]:

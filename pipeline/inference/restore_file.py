@@ -74,8 +74,8 @@ def restore_file(
         extraction: plane and foreground.
         settings: settings of the inference.
         device: auto, cpu or cuda.
-        uncertainty: whether the uncertainty map is written. By default it is, except for images that are restored tile
-            by tile.
+        uncertainty: whether the uncertainty map is written. By default it is, except for fast networks and for images
+            that are restored tile by tile.
         calibration: uncertainty/calibration.json of the network's run; by default, the map is that of the intervals
             stored with the network, or else the TTA standard deviation.
         thickness_mm: slice thickness given by the user, in mm.
@@ -104,10 +104,11 @@ def restore_file(
     with about(str(source)):
         normalised = normalise(original, extraction)
     image = as_low_resolution(normalised, network.shape.factor, direction_of(network))
+    with_map = not network.is_fast if uncertainty is None else uncertainty
     count = image.stack.channel_count
     channels = [image.with_data(channel) for channel in split_channels(image.data, count)]
     with about(str(source)):
-        results = [_restore_channel(network, source, one, settings, tta=uncertainty is not False) for one in channels]
+        results = [_restore_channel(network, source, one, settings, tta=with_map) for one in channels]
     masks = split_channels(normalised.masks["foreground"], count)
     for one, mask, result in zip(channels, masks, results, strict=True):
         _compare_with_training(network, source, one, foreground_quantiles(one.data, mask), result.sigma)
@@ -119,7 +120,7 @@ def restore_file(
     clipped = write_prediction(output, image, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, image.data.shape, restored.shape, clipped)
     path = uncertainty_path(output)
-    if uncertainty is False:
+    if not with_map:
         _warn_of_earlier_map(path)
         return
     maps = [_uncertainty(kind, *pair) for pair in zip(channels, results, strict=True)]

@@ -100,6 +100,11 @@ class Generator(nn.Module):
         """Enlargement along rows and columns."""
         return self.shape.factors
 
+    @property
+    def is_fast(self) -> bool:
+        """Whether the network is meant for computers without a GPU."""
+        return getattr(plugins.load(ARCHITECTURES, self.shape.architecture), "IS_FAST", False)
+
     def forward(self, image: Tensor, sigma: Tensor | None = None) -> Tensor:
         """Enlarge images.
 

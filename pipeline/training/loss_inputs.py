@@ -24,6 +24,7 @@ class LossInputs:
             factor x) to (batch, channels, y, x) and is differentiable.
         averaged: returns the estimate of the network with averaged weights, without a gradient.
         perceptual: distance between images in the features of a VGG; None if no loss term uses it.
+        teacher: returns the estimate of the teacher, without a gradient; None if the recipe has no teacher.
     """
 
     measured: Tensor
@@ -32,3 +33,4 @@ class LossInputs:
     operator: Callable[[Tensor], Tensor]
     averaged: Callable[[], Tensor]
     perceptual: PerceptualDistance | None = None
+    teacher: Callable[[], Tensor] | None = None

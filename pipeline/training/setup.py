@@ -36,6 +36,7 @@ class TrainingFiles:
         val_lr: their low-resolution volumes.
         start: the initial generator; None for random weights.
         perceptual: features of a VGG; None if the recipe uses none.
+        teacher: the network that teaches by its results; None if the recipe has none.
     """
 
     hr: Sequence[Path]
@@ -44,10 +45,11 @@ class TrainingFiles:
     val_lr: Sequence[Path]
     start: Path | None = None
     perceptual: Path | None = None
+    teacher: Path | None = None
 
     def checksums(self) -> list[str]:
         """Return the SHA-256 of every file."""
-        single = [path for path in (self.start, self.perceptual) if path]
+        single = [path for path in (self.start, self.perceptual, self.teacher) if path]
         return [sha256_of(path) for path in (*self.hr, *self.lr, *self.val_hr, *self.val_lr, *single)]
 
 
@@ -96,6 +98,20 @@ def starting_generator(start: Path | None, recipe: Recipe, factors: tuple[int, i
     if generator.shape.noise_map and not recipe.noise_map:
         raise UserError(f"{start}: has a noise map; set noise_map: true in the recipe that starts from it.")
     return with_noise_map(generator) if recipe.noise_map else generator
+
+
+def teacher_for(path: Path | None, factors: tuple[int, int]) -> Generator | None:
+    """Return the teacher of a training, in evaluation mode; None without a file.
+
+    Raises:
+        UserError: the file is not a generator, or has other factors.
+    """
+    if path is None:
+        return None
+    teacher = load_generator(path)
+    if teacher.factors != factors:
+        raise UserError(f"{path}: the teacher enlarges by {teacher.factors}, but the data was degraded by {factors}.")
+    return teacher.eval().requires_grad_(False)
 
 
 def plane_factors(volumes: Sequence[TrainingVolume]) -> tuple[int, int]:
