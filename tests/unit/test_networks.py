@@ -122,7 +122,10 @@ def multiplications(network: Generator, side: int = 32) -> float:
     counts = []
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            module.register_forward_hook(lambda one, _, out: counts.append(one.weight.numel() * out[0, 0].numel()))
+            weights = module.weight.numel()
+            module.register_forward_hook(
+                lambda _module, _inputs, out, weights=weights: counts.append(weights * out[0, 0].numel())
+            )
     with torch.inference_mode():
         network(torch.zeros(1, 1, side, side), torch.zeros(1))
     return sum(counts) / side**2
