@@ -120,12 +120,13 @@ def test_dense_blocks_start_a_tenth_of_he_initialisation():
 def multiplications(network: Generator, side: int = 32) -> float:
     """Return the multiplications of all convolutions per pixel of the input, counted by hooks."""
     counts = []
+
+    def count(module: nn.Module, _: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        counts.append(module.get_parameter("weight").numel() * output[0, 0].numel())
+
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
-            weights = module.weight.numel()
-            module.register_forward_hook(
-                lambda _module, _inputs, out, weights=weights: counts.append(weights * out[0, 0].numel())
-            )
+            module.register_forward_hook(count)
     with torch.inference_mode():
         network(torch.zeros(1, 1, side, side), torch.zeros(1))
     return sum(counts) / side**2
