@@ -28,7 +28,8 @@ from pipeline.image.slice_profile import SliceProfile
 from pipeline.inference.combine import combine as combining
 from pipeline.inference.combine.combine import Combined, combine
 from pipeline.inference.combine.files import combine_files
-from pipeline.inference.combine.grid import isotropic_grid
+from pipeline.inference.combine.grid import block_of, isotropic_grid
+from pipeline.inference.combine.prediction import predicted
 from pipeline.inference.combine.reading import Source
 from pipeline.inference.combine.scan import Scan
 from pipeline.physics.scan_operator import Grid, ScanOperator, slices_back, slices_first
@@ -183,6 +184,17 @@ def test_all_scans_together_show_a_lesion_that_is_too_small_for_any_of_them():
     gates = check_scans(found, found.volume + 0.23 * (np.sum(place**2, axis=0) <= 2).astype(np.float32))
     assert not [check for scan_ in gates.scans for check in scan_.failed]
     assert [check.gate for check in gates.together.failed] == ["local"]
+
+
+def test_nothing_is_compared_near_the_faces_of_the_volume():
+    found, scan_ = combined(), combined().scans[1]
+    cut = block_of(found.grid, tuple(slice(size // 4, 3 * size // 4) for size in found.grid.shape))
+    _, used = predicted(scan_, np.zeros(cut.shape), cut, 6.0)
+    places = scan_.motion.inverse().apply(affines.apply_affine(scan_.image.affine, np.argwhere(used)))
+    voxels = affines.apply_affine(np.linalg.inv(cut.affine), places)
+    distances = np.minimum(voxels + 0.5, np.array(cut.shape) - 0.5 - voxels) * cut.spacing
+    assert distances.min(axis=0) == pytest.approx(6, abs=1)
+    assert distances.min() >= 6
 
 
 def test_a_slice_that_contradicts_the_others_is_left_out():
