@@ -10,7 +10,7 @@ from cyclopts.types import PositiveFloat, PositiveInt
 from cyclopts.validators import Number
 
 from pipeline.config.planes import PlaneChoice
-from pipeline.config.shipped import shipped_networks
+from pipeline.config.shipped import listed_networks
 from pipeline.errors import UserError
 
 
@@ -100,7 +100,7 @@ def apply(
     weights = None if model is None else weights_named(model)
     if model is not None and weights is None:
         if model not in names():
-            shipped = ", ".join(shipped_networks()) or "none yet"
+            shipped = listed_networks()
             raise UserError(
                 f"--model: there is no file, network or baseline {model!r}; the networks that ship are: {shipped}; the "
                 f"baselines are: {', '.join(names())}."

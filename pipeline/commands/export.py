@@ -6,7 +6,7 @@ import logging
 from pathlib import Path
 from typing import Literal
 
-from pipeline.config.shipped import shipped_networks
+from pipeline.config.shipped import listed_networks
 from pipeline.errors import UserError
 
 logger = logging.getLogger(__name__)
@@ -30,7 +30,7 @@ def export(*, model: str, output: Path, format: Literal["onnx"] = "onnx") -> Non
 
     weights = weights_named(model)
     if weights is None:
-        shipped = ", ".join(shipped_networks()) or "none yet"
+        shipped = listed_networks()
         raise UserError(f"--model: there is no file or network {model!r}; the networks that ship are: {shipped}.")
     content = to_onnx(load_generator(weights.path).eval(), fuse_upsampling=False)
     with replacing(output) as partial:

@@ -72,6 +72,11 @@ def shipped_networks() -> Mapping[str, ShippedNetwork]:
     return read_networks(zoo_folder() / TABLE)
 
 
+def listed_networks() -> str:
+    """Return the names of the networks that ship as a text for messages; errors as `shipped_networks`."""
+    return ", ".join(shipped_networks()) or "none yet"
+
+
 @cache
 def read_networks(path: Path) -> Mapping[str, ShippedNetwork]:
     """Read a table of networks; errors as `shipped_networks`."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config.shipped import Modality, ShippedNetwork, shipped_networks
+from pipeline.config.shipped import Modality, ShippedNetwork, listed_networks, shipped_networks
 from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.image.plane import THICK, thick_axis
@@ -78,7 +78,7 @@ def choose_weights(image: Image | None, name: str) -> Weights:
             found = _smallest("mri", "in_plane")
             advice = "Or enlarge it without a network: --model total_variation --factor 2."
     if found is None:
-        names = ", ".join(shipped_networks()) or "none yet"
+        names = listed_networks()
         raise UserError(
             f"{name}: is {kind}; no network for such images ships with BrainSR (networks that ship: {names}). {advice} "
             f"Or {CHOOSE_FILE}."

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline import plugins
 from pipeline.baselines.tuning.apply import BASELINES, default_settings, upsample
+from pipeline.config.parameters import PhysicalParameters
 from pipeline.config.sections import Extract, Infer
 from pipeline.errors import UserError, about
 from pipeline.formats import Part, format_of
@@ -162,20 +163,8 @@ def as_thick_slices(
         factor = round(factor)
     factors = tuple(factor if other == axis else 1 for other in range(3))
     fine = tuple(length / scale for length, scale in zip(image.spacing_mm or sizes, factors, strict=True))
-    noise = noise_model(image)
-    sigma = estimate_sigma(image.data, axis, noise).sigma if noise_sigma is None else noise_sigma
-    model = ForwardModel(
-        factors,
-        covered_shape(image.data.shape, factors),
-        noise,
-        sigma,
-        operators=(
-            slice_profile.Parameters(profile=profile.shape, thickness_mm=profile.thickness_mm),
-            decimation.Parameters(),
-        ),
-        slice_axis=axis,
-        spacing_mm=fine,
-    )
+    blur = slice_profile.Parameters(profile=profile.shape, thickness_mm=profile.thickness_mm)
+    model = _forward_model(image, axis, factors, noise_sigma, (blur, decimation.Parameters()), fine)
     return LowResolutionImage.of(image.with_data(image.data, masks={}), model)
 
 
@@ -187,16 +176,31 @@ def as_coarse_slices(image: Image, noise_sigma: float | None, factor: int) -> Lo
         noise_sigma: noise level as a fraction of the intensity range; None estimates it.
         factor: enlargement along rows and columns.
     """
-    axis, noise = image.slice_axis, noise_model(image)
+    axis = image.slice_axis
     factors = tuple(1 if other == axis else factor for other in range(3))
+    coarsening = kspace_truncation.Parameters() if image.is_anatomical else binning.Parameters()
+    model = _forward_model(image, axis, factors, noise_sigma, (coarsening,))
+    masks = {name: mask for name, mask in image.masks.items() if mask.shape == image.data.shape and name == MISSING}
+    return LowResolutionImage.of(image.with_data(image.data, masks=masks), model)
+
+
+def _forward_model(
+    image: Image,
+    axis: int,
+    factors: tuple[float, ...],
+    noise_sigma: float | None,
+    operators: tuple[PhysicalParameters, ...],
+    spacing_mm: tuple[float, ...] | None = None,
+) -> ForwardModel:
+    """Return the forward model of an image, with the given noise level or an estimate."""
+    noise = noise_model(image)
     sigma = estimate_sigma(image.data, axis, noise).sigma if noise_sigma is None else noise_sigma
-    model = ForwardModel(
+    return ForwardModel(
         factors,
         covered_shape(image.data.shape, factors),
         noise,
         sigma,
-        operators=(kspace_truncation.Parameters() if image.is_anatomical else binning.Parameters(),),
+        operators=operators,
         slice_axis=axis,
+        spacing_mm=spacing_mm,
     )
-    masks = {name: mask for name, mask in image.masks.items() if mask.shape == image.data.shape and name == MISSING}
-    return LowResolutionImage.of(image.with_data(image.data, masks=masks), model)

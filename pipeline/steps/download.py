@@ -1,8 +1,8 @@
 """Fetch a source, check it, and record its licence and checksums.
 
 Downloads are cached in the archive folder, from which the file is copied. Files that exist there, or in one of further
-folders, are not downloaded. FILE.source.json, in the same folder as the
-copy, records title, licence, citation and checksums.
+folders, are not downloaded. FILE.source.json, in the same folder as the copy, records title, licence, citation and
+checksums.
 """
 
 from __future__ import annotations
