@@ -10,6 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from pipeline.commands._snakemake import snakemake_command
+from pipeline.errors import UserError
 
 
 def run(
@@ -24,8 +25,12 @@ def run(
         configfile: configuration of the run; by default the demo.
         options: options and targets of snakemake, such as -n or --cores 4. Without --cores, all cores are used.
     """
-    given = [word for path in configfile for word in ("--configfile", str(path))]
-    command = snakemake_command([*given, *options])
+    for path in configfile:
+        if not path.is_file():
+            raise UserError(f"--configfile: the file {path} does not exist")
+    given = ["--configfile", *map(str, configfile)] if configfile else []
+    # Last, since a target that follows them would be taken for one more configuration.
+    command = snakemake_command([*options, *given])
     sys.stdout.flush()
     # Snakemake replaces this process, so that signals reach it.
     os.execv(command[0], command)
