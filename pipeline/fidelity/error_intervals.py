@@ -68,17 +68,16 @@ def fit_intervals(samples: Sequence[ErrorSample]) -> ErrorIntervals:
     """
     subjects = sorted({one.subject for one in samples})
     folds = [set(subjects[start::MAX_FOLDS]) for start in range(min(MAX_FOLDS, len(subjects)))]
+    final = _fit(samples)
     scores: list[Floats] = []
     weights: list[Floats] = []
     for fold in folds:
-        others = [one for one in samples if one.subject not in fold] or samples
-        model = _fit(others)
+        model = _fit([one for one in samples if one.subject not in fold]) if len(folds) > 1 else final
         left_out = [one for one in samples if one.subject in fold]
         scores += [one.errors / unscaled_half_width(model, one.features.items()) for one in left_out]
         weights += _person_weights(left_out)
     pooled, shares = np.concatenate(scores), np.concatenate(weights)
     scales = tuple(LevelScale(level, _rounded(_quantile(pooled, shares, level))) for level in LEVELS)
-    final = _fit(samples) if len(folds) > 1 else model
     return final.model_copy(update={"scales": scales})
 
 

@@ -131,7 +131,7 @@ def sample_errors(volume: RestoredVolume, count: int) -> ErrorSample:
     """
     places = np.flatnonzero(volume.foreground)
     drawn = np.random.default_rng(0).permutation(len(places))[:count]
-    features = {name: values.ravel()[places[drawn]] for name, values in volume.features()}
+    features: dict[Feature, Floats] = {name: values.ravel()[places[drawn]] for name, values in volume.features()}
     identity = volume.reference.identity
     return ErrorSample(identity.id, identity.subject, features, volume.errors()[drawn])
 
