@@ -173,18 +173,19 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
         yield from check_labels(good["volumes"], good["evaluate"])
     if {"volumes", "collections", "datasets", "min_gap_slices"} <= good.keys():
         yield from check_leaks(good["volumes"], good["min_gap_slices"])
-    if {"train", "sources", "degrade", "methods"} <= good.keys():
-        yield from check_train(good["train"], good["sources"], good["degrade"], good["methods"])
+    if {"train", "sources", "degrade", "methods", "recipes"} <= good.keys():
+        yield from check_train(good["train"], good["sources"], good["degrade"], good["methods"], good["recipes"])
     if {"train", "volumes", "collections", "datasets", "sources"} <= good.keys():
         yield from check_unseen(good["train"], good["volumes"], good["sources"])
     if "degradations" in good:
         yield from check_degradations(good["degradations"])
     if {"methods", "recipes"} <= good.keys():
         yield from check_recipes(good["methods"], good["recipes"])
-    if {"infer", "methods", "recipes", "degrade"} <= good.keys():
-        yield from check_infer(good["infer"], good["methods"], good["recipes"], good["degrade"])
-    if {"reading", "methods", "recipes", "degrade"} <= good.keys():
-        yield from check_reading(good["reading"], good["methods"], good["recipes"], good["degrade"])
+    networks = ("methods", "recipes", "degrade", "train")
+    if {"infer", *networks} <= good.keys():
+        yield from check_infer(good["infer"], *(good[key] for key in networks))
+    if {"reading", *networks} <= good.keys():
+        yield from check_reading(good["reading"], *(good[key] for key in networks))
 
 
 def _unused(run: Run) -> Iterator[str]:

@@ -1,7 +1,12 @@
-"""The generator: a network of any architecture, with or without a noise map as an additional input."""
+"""The generator: a network of any architecture, with or without maps of acquisition parameters as additional inputs.
+
+Most networks enlarge their input by a fixed factor. Networks of any ratio restore thick slices that were interpolated
+to the voxel size within the slices: they change no size, and are given spacing and thickness of the slices.
+"""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
@@ -12,6 +17,7 @@ from torch import Tensor, nn
 from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.models.record import NetworkRecord
+from pipeline.physics.slice_sampling import SliceSampling
 
 ARCHITECTURES = "pipeline.models.generators"
 
@@ -21,9 +27,13 @@ Along = Literal["both", "columns"]
 NOISE_MAP_SCALE = 10.0
 """Factor of the noise map. It scales the usual noise levels of 0.01 to 0.05 to the range of intensities, so that the
 weights of the noise map are trained as fast as those of the image."""
+SLICE_MAP_SCALE = 0.125
+"""Factor of the maps of slice spacing and thickness, which are up to 8 voxels, for the same reason."""
 
 FIRST_WEIGHT = "conv_first.weight"
 """Name of the weights of the first convolution, in every architecture."""
+LAST_LAYER = ("conv_last.weight", "conv_last.bias")
+"""Names of the parameters of the last convolution, in every architecture."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,10 @@ class Shape:
     """axes of a slice that are enlarged; "columns" leaves the number of rows as it is"""
     unshuffle: bool = False
     """whether factors 1 and 2 begin with a pixel-unshuffle, as Real-ESRGAN's networks do (rrdbnet)"""
+    slice_maps: bool = False
+    """whether spacing and thickness of the slices are additional input channels, as in networks of any ratio"""
+    residual: bool = False
+    """whether the output is added to the input image; only for factor 1"""
 
     @property
     def factors(self) -> tuple[int, int]:
@@ -56,8 +70,8 @@ class Shape:
 
     @property
     def in_channels(self) -> int:
-        """Number of input channels: those of the image, and the noise map."""
-        return self.channels + int(self.noise_map)
+        """Number of input channels: those of the image, the noise map, and the maps of slice spacing and thickness."""
+        return self.channels + int(self.noise_map) + len(SliceSampling._fields) * int(self.slice_maps)
 
     def to_json(self) -> dict[str, Any]:
         """Return all values by name, to be written as JSON."""
@@ -75,6 +89,10 @@ class Shape:
             raise ValueError(f"a network has no {sorted(unknown)[0]!r}")
         return cls(**values)
 
+    def for_any_ratio(self) -> Shape:
+        """Return the shape of a network of any ratio with the same trunk."""
+        return replace(self, factor=1, along="columns", unshuffle=True, noise_map=True, slice_maps=True, residual=True)
+
 
 class Generator(nn.Module):
     """A network that enlarges images.
@@ -84,6 +102,7 @@ class Generator(nn.Module):
         shape: architecture and size.
         factors: enlargement along rows and columns.
         record: how the weights were trained; it is saved with them.
+        slices: spacing and thickness of the slices, for networks of any ratio; None if each call provides them.
 
     Raises:
         UserError: the architecture is unknown, or does not support the factor.
@@ -93,6 +112,7 @@ class Generator(nn.Module):
         super().__init__()
         self.shape = shape
         self.record = NetworkRecord()
+        self.slices: SliceSampling | None = None
         self.network: nn.Module = plugins.load(ARCHITECTURES, shape.architecture).build(shape)
 
     @property
@@ -100,20 +120,46 @@ class Generator(nn.Module):
         """Enlargement along rows and columns."""
         return self.shape.factors
 
-    def forward(self, image: Tensor, sigma: Tensor | None = None) -> Tensor:
+    def for_slices(self, slices: SliceSampling) -> Generator:
+        """Return this network for slices of a given spacing and thickness; networks with a fixed factor ignore them."""
+        if not self.shape.slice_maps:
+            return self
+        bound = copy.copy(self)  # shares the weights
+        bound.slices = slices
+        return bound
+
+    def forward(self, image: Tensor, sigma: Tensor | None = None, slices: Tensor | None = None) -> Tensor:
         """Enlarge images.
 
         Args:
             image: float, shape (batch, channels, y, x), normalised intensities.
             sigma: standard deviation of the noise as a fraction of the normalised range, one for each image (batch,)
                 or each pixel (batch, 1, y, x). None is equivalent to 0. Networks without a noise map ignore it.
+            slices: spacing and thickness of the slices in pixels, shape (batch, 2), for networks of any ratio; None
+                for those of the attribute `slices`.
 
         Returns:
             Float, shape (batch, channels, factors[0] y, factors[1] x).
+
+        Raises:
+            ValueError: spacing and thickness of the slices are required, but unknown.
         """
-        if not self.shape.noise_map:
-            return self.network(image)
-        return self.network(torch.cat([image, NOISE_MAP_SCALE * _noise_map(image, sigma)], dim=1))
+        inputs = [image]
+        if self.shape.noise_map:
+            inputs.append(NOISE_MAP_SCALE * _noise_map(image, sigma))
+        if self.shape.slice_maps:
+            inputs.append(SLICE_MAP_SCALE * self._slice_maps(image, slices))
+        result = self.network(torch.cat(inputs, dim=1) if len(inputs) > 1 else image)
+        return image + result if self.shape.residual else result
+
+    def _slice_maps(self, image: Tensor, slices: Tensor | None) -> Tensor:
+        """Broadcast spacing and thickness over the pixels of `image`, shape (batch, 2, y, x)."""
+        batch, _, height, width = image.shape
+        if slices is None:
+            if self.slices is None:
+                raise ValueError("a network of any ratio requires spacing and thickness of the slices")
+            slices = image.new_tensor(self.slices)[None]
+        return slices.to(image)[:, :, None, None].expand(batch, -1, height, width)
 
     def layer_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return all parameters in two groups: "upsampler", those after the trunk, and "trunk", all others."""
@@ -169,13 +215,45 @@ def enlarging_by(generator: Generator, shape: Shape) -> Generator:
     """
     if shape == generator.shape:
         return generator
+    if shape.unshuffle:
+        raise UserError(_not_transferable(generator, f"enlarges by {shape.factors}"))
+    return _transferred(generator, shape)
+
+
+def restoring_any_ratio(generator: Generator) -> Generator:
+    """Transfer the weights of a network with a fixed factor to a network of any ratio.
+
+    The transferred trunk receives the mean of 4 x 4 pixels, as it did in a network of factor 4. The last convolution
+    is zero, so that the result is the interpolated image until training changes it.
+
+    Args:
+        generator: an rrdbnet without a pixel-unshuffle; networks of any ratio are returned unchanged.
+
+    Raises:
+        UserError: the network has no layers that can be transferred.
+    """
+    if generator.shape.slice_maps:
+        return generator
+    if generator.shape.unshuffle:
+        raise UserError(_not_transferable(generator, "restores thick slices of any ratio"))
+    adapted = _transferred(generator, generator.shape.for_any_ratio())
+    state = adapted.network.state_dict()
+    adapted.network.load_state_dict({**state, **{name: torch.zeros_like(state[name]) for name in LAST_LAYER}})
+    return adapted
+
+
+def _transferred(generator: Generator, shape: Shape) -> Generator:
     adapted = Generator(shape)
     adapted.record = generator.record
     adapt = getattr(plugins.load(ARCHITECTURES, shape.architecture), "adapt", None)
-    if adapt is None or shape.unshuffle:
-        raise UserError(
-            f"{shape.architecture}: the weights of a network that enlarges by {generator.factors} cannot initialise "
-            f"one that enlarges by {shape.factors}; train from scratch, or choose weights for your factor."
-        )
+    if adapt is None:
+        raise UserError(_not_transferable(generator, f"enlarges by {shape.factors}"))
     adapted.network.load_state_dict(adapt(generator.network.state_dict(), adapted.network))
     return adapted.train(generator.training)
+
+
+def _not_transferable(generator: Generator, purpose: str) -> str:
+    return (
+        f"{generator.shape.architecture}: the weights of a network that enlarges by {generator.factors} cannot "
+        f"initialise one that {purpose}; train from scratch, or choose weights for your factor."
+    )
