@@ -30,8 +30,10 @@ from pipeline.inference.tta import (
 from pipeline.models.device import device_name
 from pipeline.models.generator import Generator
 from pipeline.physics.excerpts import Excerpt
+from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import Cut, cuts
 from pipeline.physics.interpolation import bspline_matrix, enlarge, interpolate_slices
+from pipeline.physics.slice_sampling import slice_sampling
 
 logger = logging.getLogger(__name__)
 
@@ -44,14 +46,28 @@ DURING_TRAINING = Infer(backend=REFERENCE)
 def restore_excerpt(network: Generator, excerpt: Excerpt, augmentations: int = 1) -> NDArray[np.float32]:
     """Restore the slices of an excerpt at its noise level; see `restore_volume`. The network may still be trained."""
     model, within = excerpt.model, limited(excerpt.lr)
-    geometry = model.whole_factors, excerpt.slice_axis
-    return restore_volume(network, within.values, *geometry, DURING_TRAINING, model.noise_sigma, augmentations)
+    suited, geometry = network_for(network, model), (model.factors, excerpt.slice_axis)
+    return restore_volume(suited, within.values, *geometry, DURING_TRAINING, model.noise_sigma, augmentations)
+
+
+def network_for(network: Generator, model: ForwardModel) -> Generator:
+    """Return a network that is ready for measurements of a forward model.
+
+    Networks of any ratio are given spacing and thickness of the slices; others are returned unchanged.
+
+    Raises:
+        UserError: the network has a fixed factor, and the volume was degraded by a factor that is not a whole number.
+    """
+    if isinstance(network, Generator) and network.shape.slice_maps:
+        return network.for_slices(slice_sampling(model))
+    _ = model.whole_factors
+    return network
 
 
 def restore_volume(
     network: Generator,
     lr: NDArray[np.float32],
-    factors: Sequence[int],
+    factors: Sequence[float],
     slice_axis: int,
     settings: Infer,
     sigma: float,
@@ -61,18 +77,18 @@ def restore_volume(
     """Restore a volume slice by slice.
 
     The enlarged axes determine how the volume is cut, see `pipeline.physics.grid.cuts`; the results of two or three
-    cuts are averaged. If the axis across the slices is enlarged as well, the volume is first
-    interpolated along it, see `pipeline.physics.interpolation`.
+    cuts are averaged. Along axes that the network itself does not enlarge, the volume is first interpolated, see
+    `pipeline.physics.interpolation`.
 
     Args:
-        network: one-channel network, in evaluation mode.
+        network: one-channel network, in evaluation mode; see `network_for`.
         lr: low-resolution volume, normalised, shape (x, y, z).
-        factors: enlargement along each axis: the network's.
+        factors: enlargement along each axis.
         slice_axis: axis across the slices.
         settings: the section `infer`.
         sigma: standard deviation of the noise of `lr`, as a fraction of the normalised range.
         augmentations: number of flips and transposes of each slice that are averaged, 1 to 8; at most 4 for networks
-            that enlarge columns alone.
+            that restore columns alone.
         background: part of the volume that need not be computed; None to compute all of it.
 
     Returns:
@@ -90,7 +106,7 @@ def restore_volume(
 def restore_with_tta_std(
     networks: Sequence[Generator],
     lr: NDArray[np.float32],
-    factors: Sequence[int],
+    factors: Sequence[float],
     slice_axis: int,
     settings: Infer,
     sigma: float,
@@ -169,10 +185,13 @@ def _with_moments(network: Generator, settings: Infer, sigma: float, augmentatio
 
 
 def _restore_slices(
-    restorer: _SliceRestorer, lr: NDArray[np.float32], factors: Sequence[int], cut: Cut, background: Background | None
+    restorer: _SliceRestorer, lr: NDArray[np.float32], factors: Sequence[float], cut: Cut, background: Background | None
 ) -> NDArray[np.float32]:
     """Restore all slices of one cut of the volume; a leading axis of quantities is kept."""
-    slices = np.moveaxis(interpolate_slices(lr, factors[cut.normal], cut.normal), cut, (0, 1, 2))
+    remaining = [factors[axis] / one for axis, one in zip(cut, (1, *restorer.network.factors), strict=True)]
+    slices = np.moveaxis(lr, cut, (0, 1, 2))
+    for axis, factor in enumerate(remaining):
+        slices = interpolate_slices(slices, factor, axis)
     if restorer.settings.precision != FULL_PRECISION:
         tile = slice(restorer.settings.tile_lr)
         middle = slices[len(slices) // 2, tile, tile]
@@ -182,7 +201,7 @@ def _restore_slices(
             restored = np.concatenate(list(_in_batches(slices, restorer, bar)), axis=-3)
         else:
             windows = windows_around(
-                tissue_in_slices(background.tissue, cut, factors[cut.normal]), background.margin, restorer.passes
+                tissue_in_slices(background.tissue, cut, remaining), background.margin, restorer.passes
             )
             restored = _within_windows(slices, windows, restorer, bar)
     return np.moveaxis(restored, (-3, -2, -1), [axis - 3 for axis in cut])

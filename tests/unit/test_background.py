@@ -112,9 +112,9 @@ def test_interpolated_slices_contain_the_tissue_of_both_neighbours(axis):
     tissue = np.moveaxis(head_in_background()[1], 2, axis)
     factors = tuple(2 if one == axis else 1 for one in range(3))
     for cut in cuts(factors, axis):
-        assert np.array_equal(tissue_in_slices(tissue, cut, 1), np.moveaxis(tissue, cut, (0, 1, 2)))
+        assert np.array_equal(tissue_in_slices(tissue, cut, (1, 1, 1)), np.moveaxis(tissue, cut, (0, 1, 2)))
     isotropic = cuts((2, 2, 2), axis)[0]
-    slices = tissue_in_slices(tissue, isotropic, 2)
+    slices = tissue_in_slices(tissue, isotropic, (2, 1, 1))
     assert slices.shape[0] == 2 * tissue.shape[isotropic.normal]
     own = np.moveaxis(tissue, isotropic, (0, 1, 2))
     assert np.array_equal(slices[2], own[0] | own[1] | own[2])
