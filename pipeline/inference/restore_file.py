@@ -27,8 +27,22 @@ from pipeline.image.normalisation import normalise
 from pipeline.inference.choice import Weights, log_measured_gain
 from pipeline.inference.domain import describe_domain, enlarged_voxels, outside_domain
 from pipeline.inference.large_images import restore_large, uncertainty_large
-from pipeline.inference.restoration import Restored, restore_uncorrected
-from pipeline.inference.result_check import Agreement, agreement_of, cell_means, check_agreement, without_outliers
+from pipeline.inference.restoration import (
+    MAGNITUDE_NOISE,
+    Restored,
+    noise_model,
+    restore_measured,
+    restore_uncorrected,
+)
+from pipeline.inference.result_check import (
+    Agreement,
+    agreement_of,
+    agreement_with_measurement,
+    cell_means,
+    check_agreement,
+    without_outliers,
+)
+from pipeline.inference.thick_slices import as_thick_slices, without_stripes
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
@@ -43,8 +57,6 @@ logger = logging.getLogger(__name__)
 NOISE_RATIO, NOISE_MARGIN = 2.0, 0.01
 """A given noise level contradicts the image if it differs from the estimate by more than this factor and by more than
 this fraction of the intensity range."""
-MAGNITUDE_NOISE, MICROSCOPE_NOISE = "rician", "gaussian"
-"""Noise models assumed for heads and for micrographs, modules of pipeline/physics/noise."""
 MAP_WRITTEN = "%s: uncertainty map written, the TTA standard deviation times %.3g"
 BIDS_NAME = re.compile(r"sub-[A-Za-z0-9]+_(.+_)?[A-Za-z0-9]+$")
 
@@ -97,6 +109,10 @@ def restore_file(
     log_profile(original, str(source))
     with about(str(source)):
         normalised = normalise(original, extraction)
+    if network.shape.slice_maps:
+        with about(str(source)):
+            _restore_thick(network, weights, source, output, normalised, settings, uncertainty, calibration)
+        return
     image = as_low_resolution(normalised, network.shape.factor, direction_of(network))
     count = image.stack.channel_count
     channels = [image.with_data(channel) for channel in split_channels(image.data, count)]
@@ -110,15 +126,58 @@ def restore_file(
     restored = interleave_channels([result.restored for result in results])
     sigmas = [_noise_level(source, *pair, settings) for pair in zip(channels, results, strict=True)]
     check_agreement(source, _agreement(original.data, image, restored, sigmas), force=settings.force)
+    spreads = [result.tta_std for result in results if result.tta_std is not None]
+    _write(source, output, image, restored, interleave_channels(spreads) if spreads else None, calibration)
+
+
+def _restore_thick(
+    network: Generator,
+    weights: Weights,
+    source: Path,
+    output: Path,
+    normalised: Image,
+    settings: Infer,
+    uncertainty: bool | None,
+    calibration: float,
+) -> None:
+    """Restore a scan with thick slices by a network of any ratio, whose result agrees with the slices.
+
+    Raises:
+        UserError: its slices are not thick, or the result contradicts the scan.
+    """
+    if normalised.stack.channel_count > 1:
+        raise UserError("has several channels, but this network restores grey scans; select one with --channel.")
+    image = without_stripes(as_thick_slices(normalised, settings.noise_sigma, None, source.name), source.name)
+    limited(image.data).log(source)
+    result = restore_measured([network], image, settings, with_tta_std=uncertainty is not False)
+    # Ringing around a dark background would be clipped by files of unsigned integers, which would seem a loss.
+    restored = np.maximum(result.restored, image.data.min())
+    quantiles = foreground_quantiles(normalised.data, normalised.masks["foreground"])
+    _compare_with_training(network, source, image, quantiles, result.sigma)
+    ratio = max(image.forward_model.factors)
+    log_measured_gain(weights, source.name, contrast_of(source), ratio, result.sigma, enlarged_voxels(image))
+    agreement = agreement_with_measurement(restored, image.data, image.forward_model)
+    check_agreement(source, agreement, force=settings.force)
+    _write(source, output, image, restored, result.tta_std, calibration)
+
+
+def _write(
+    source: Path,
+    output: Path,
+    image: LowResolutionImage,
+    restored: NDArray[np.float32],
+    tta_std: NDArray[np.float32] | None,
+    calibration: float,
+) -> None:
+    """Write the result and its uncertainty map, if there is one."""
     clipped = write_prediction(output, image, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, image.data.shape, restored.shape, clipped)
-    spreads = [result.tta_std for result in results if result.tta_std is not None]
     path = uncertainty_path(output)
-    if spreads:
-        write_quantity(path, restored_image(image, calibration * interleave_channels(spreads)))
-        logger.info(MAP_WRITTEN, path, calibration)
-    else:
+    if tta_std is None:
         _warn_of_earlier_map(path)
+        return
+    write_quantity(path, restored_image(image, calibration * tta_std))
+    logger.info(MAP_WRITTEN, path, calibration)
 
 
 def check_no_overwrite(source: Path, output: Path) -> None:
@@ -141,7 +200,8 @@ def direction_of(network: Generator) -> Direction:
     A network that enlarges columns alone is applied across thick slices.
     """
     rows, columns = network.factors
-    return network.record.direction or ("in_plane" if rows == columns else "through_plane")
+    alike = rows == columns and network.shape.along == "both"
+    return network.record.direction or ("in_plane" if alike else "through_plane")
 
 
 def as_low_resolution(image: Image, factor: int, direction: Direction) -> LowResolutionImage:
@@ -262,11 +322,6 @@ def _noise_level(source: Path, image: LowResolutionImage, result: Restored, sett
     return estimated
 
 
-def noise_model(image: Image) -> str:
-    """Return the noise model for the estimate, which does not depend on the zero of the image's intensities."""
-    return MAGNITUDE_NOISE if image.is_anatomical else MICROSCOPE_NOISE
-
-
 def _agreement(
     physical: NDArray[np.floating], image: LowResolutionImage, restored: NDArray[np.float32], sigmas: Sequence[float]
 ) -> Agreement:
@@ -294,9 +349,9 @@ def _restore_in_tiles(
     calibration: float | None,
 ) -> None:
     """Restore an image that does not fit into memory, and write its uncertainty map if `calibration` is given."""
-    if direction_of(network) == "isotropic":
+    if direction_of(network) == "isotropic" or network.shape.slice_maps:
         raise UserError(
-            f"{source}: an image of this size is restored slice by slice, but this network enlarges all three axes; "
+            f"{source}: an image of this size is restored slice by slice, but this network works across slices; "
             "cut the volume into smaller files, or choose a network that was trained with degrade.direction: in_plane."
         )
     with open_tiled(source, part.series) as image:

@@ -55,6 +55,12 @@ PLANES = {
     "noise level given to the network is that of the volume before interpolation. ",
 }
 """How networks for slices upsample volumes, by the direction of the degradation."""
+ANY_RATIO = (
+    "The thick slices were interpolated by cubic B-splines to the grid of the reference. The networks, "
+    "which are given noise level, spacing and thickness of the slices, add their output to planes perpendicular to the "
+    "slices; the results for both perpendicular orientations were averaged. "
+)
+"""How networks that restore thick slices of any ratio do so."""
 
 
 @dataclass(frozen=True)
@@ -223,7 +229,7 @@ def describe_networks(record: Provenance, networks: Sequence[str], deliver: str,
         "Networks",
         f"The initial network is an RRDBNet{blocks}{books.cite('esrgan')}. Its weights are "
         f"{origin}{citation}, trained on {network.trained_on if network else 'unknown data'}. {converted}"
-        f"{PLANES[record.config.degrade.direction]}"
+        f"{ANY_RATIO if record.config.restores_any_ratio else PLANES[record.config.degrade.direction]}"
         f"{_quoted(PRETRAINED)} is this network without further training. "
         f"{''.join(_training_sentences(record, name, books) for name in trained)}{COMMON_TRAINING if trained else ''}"
         f"{_consistency_sentences(record, trained, books)}{deliverable}",
@@ -239,10 +245,11 @@ def _training_sentences(record: Provenance, method: str, books: Bibliography) ->
     if recipe is None:
         return f"{sentence}. "
     start = "from scratch" if recipe.starts_from == SCRATCH else f"from {_quoted(recipe.starts_from)}"
+    resolution = "low" if recipe.ratio_range is None else "high"
     return (
         f"{sentence}. It was trained {start} for {recipe.steps} steps with Adam{books.cite('adam')}, "
-        f"{recipe.batch_size} patches of {recipe.patch_lr} x {recipe.patch_lr} low-resolution voxels per step, "
-        f"learning rate {recipe.learning_rate:g}; loss {_loss_terms(recipe, books)}. "
+        f"{recipe.batch_size} patches of {recipe.patch_lr} x {recipe.patch_lr} {resolution}-resolution voxels per "
+        f"step, learning rate {recipe.learning_rate:g}; loss {_loss_terms(recipe, books)}. "
     )
 
 
