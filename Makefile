@@ -38,7 +38,7 @@ reproduce: setup  ## repeat a run from its provenance and compare: make reproduc
 NETWORK ?= mri-x4
 
 zoo: setup  ## train a network that ships: make zoo NETWORK=mri-x4
-	$(IN_VENV) python -m pipeline run --configfile examples/zoo/$(NETWORK).yaml results/$(NETWORK)/models/rrdb_l1/generator.safetensors
+	$(IN_VENV) python -m pipeline run --configfile examples/zoo/$(NETWORK).yaml networks
 
 test: lint  ## run all checks, and all tests that fit into 30 minutes
 	$(IN_VENV) python -m pytest

@@ -80,6 +80,7 @@ def make_trainer(
     sampler: Any = None,
     validation: Callable[[Generator], ValidationResult] | None = None,
     perceptual: PerceptualDistance | None = None,
+    teacher: Generator | None = None,
     device: str = "cpu",
 ) -> Trainer:
     """Return a trainer with checkpoints in `folder`."""
@@ -92,7 +93,7 @@ def make_trainer(
         build = plugins.load("pipeline.models.discriminators", recipe.adversarial.discriminator).build
         discriminator = build(1, 4 * recipe.patch_lr, recipe.adversarial.features)
     return Trainer(
-        Networks(generator, discriminator, perceptual),
+        Networks(generator, discriminator, perceptual, teacher),
         sampler or PatchSampler([training_volume()], recipe, seed=5),
         recipe,
         settings,

@@ -51,7 +51,7 @@ def apply(
 
     An uncertainty map is written beside the result (OUTPUT.uncertainty.SUFFIX): the standard deviation over
     test-time augmentation by flips and transposes, in the units of the image. With --calibration it becomes the
-    expected absolute error.
+    expected absolute error. Fast networks write it only with --uncertainty, since it takes eight passes.
 
     TIFF and OME-Zarr images with more than 1024 rows or columns, or 8 million pixels, are restored tile by tile in
     constant memory. An interrupted restoration resumes when the command is run again. For these images, uncertainty

@@ -14,7 +14,7 @@ from pathlib import Path
 from pipeline import plugins
 from pipeline.config.bids.names import derivative_path
 from pipeline.config.known import known_sources
-from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, preset, preset_names
+from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, preset, preset_names, preset_recipe
 from pipeline.config.sections import NETWORK_FACTORS, REFERENCE, Degrade, Evaluate, Infer, Reading, Train
 from pipeline.config.shipped import restores_any_ratio, shipped_networks
 from pipeline.config.sources import HttpSource, LocalSource, Network, PackageSource, S3Source, ShippedSource, Source
@@ -348,7 +348,7 @@ def check_degradations(degradations: Mapping[str, Degrade]) -> Iterator[str]:
 
 
 def check_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iterator[str]:
-    """Check for methods without a recipe, misspelt recipes, and unknown or circular initial networks."""
+    """Check for methods without a recipe, misspelt recipes, and unknown or circular initial networks and teachers."""
     known = sorted({*recipes, *preset_names()})
     for name in unused_recipes(methods, recipes):
         nearest = plugins.suggest(name, preset_names())
@@ -365,33 +365,63 @@ def check_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> Iter
             yield f"recipes.{name}: the name is reserved; choose another one"
         if recipe.based_on and preset(recipe.based_on) is None:
             yield f"recipes.{name}.based_on: {plugins.suggest(recipe.based_on, preset_names())}"
-        starts = [SCRATCH, PRETRAINED, *(other for other in known if other != name)]
-        if recipe.starts_from not in starts:
-            nearest = plugins.suggest(recipe.starts_from, starts)
-            yield f"recipes.{name}.starts_from: there is no network {recipe.starts_from!r}; {nearest}"
-        elif name in _chain(recipe.starts_from, recipes):
-            yield f"recipes.{name}.starts_from: {recipe.starts_from!r} depends on {name!r} itself"
+        others = [PRETRAINED, *(other for other in known if other != name)]
+        for key, value, allowed in (
+            ("starts_from", recipe.starts_from, [SCRATCH, *others]),
+            ("teacher", recipe.teacher or PRETRAINED, others),
+        ):
+            if value not in allowed:
+                nearest = plugins.suggest(value, allowed)
+                yield f"recipes.{name}.{key}: there is no network {value!r}; {nearest}"
+            elif name in _with_earlier(value, recipes):
+                yield f"recipes.{name}.{key}: {value!r} depends on {name!r} itself"
+
+
+def check_teachers(
+    methods: Sequence[str],
+    recipes: Mapping[str, Recipe],
+    train: Train,
+    sources: Mapping[str, Source],
+    degrade: Degrade,
+) -> Iterator[str]:
+    """Check that a pretrained network that teaches another one was trained for the factor of the run."""
+    source = {**known_sources(), **sources}.get(train.initial_weights)
+    network = source and source.network
+    if network is None or network.factor == degrade.factor:
+        return
+    for name in dict.fromkeys(one for method in methods for one in _with_earlier(method, recipes)):
+        if _recipe_of(name, recipes).teacher == PRETRAINED:
+            yield (
+                f"recipes.{name}.teacher: {train.initial_weights} (train.initial_weights) enlarges by "
+                f"{network.factor}, but the run by {degrade.factor} (degrade.factor); choose a network of this factor"
+            )
 
 
 def _trained(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> dict[str, Recipe]:
     """Return the recipes of all networks that a run trains, by name, as far as the configuration contains them."""
-    return {name: recipes[name] for method in methods for name in _chain(method, recipes) if name in recipes}
+    return {name: recipes[name] for method in methods for name in _with_earlier(method, recipes) if name in recipes}
 
 
 def unused_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> list[str]:
-    """Return the names of recipes that are used neither by a method nor for an initial network."""
-    used = {name for method in methods for name in _chain(method, recipes)}
+    """Return the names of recipes that are used neither by a method nor for an initial network or a teacher."""
+    used = {name for method in methods for name in _with_earlier(method, recipes)}
     return [name for name in recipes if name not in used]
 
 
-def _chain(name: str, recipes: Mapping[str, Recipe]) -> list[str]:
-    """Return a recipe followed by the recipes of its initial networks."""
-    chain: list[str] = []
-    while name not in chain and (name in recipes or preset(name) is not None):
-        chain.append(name)
-        given = preset(name) or {}
-        name = recipes[name].starts_from if name in recipes else given.get("starts_from", PRETRAINED)
-    return chain
+def _with_earlier(name: str, recipes: Mapping[str, Recipe]) -> list[str]:
+    """Return a recipe followed by all recipes whose networks its training reads, directly or through others."""
+    found: list[str] = []
+    waiting = [name]
+    while waiting:
+        one = waiting.pop(0)
+        if one not in found and (one in recipes or preset(one) is not None):
+            found.append(one)
+            waiting.extend(_recipe_of(one, recipes).earlier_networks)
+    return found
+
+
+def _recipe_of(name: str, recipes: Mapping[str, Recipe]) -> Recipe:
+    return recipes[name] if name in recipes else preset_recipe(name)
 
 
 def check_infer(
@@ -426,6 +456,6 @@ def check_reading(
 
 def _all_methods(methods: Sequence[str], recipes: Mapping[str, Recipe], degrade: Degrade, train: Train) -> list[str]:
     """Return all methods of a run: trained networks, the pretrained network and the baselines."""
-    trained = dict.fromkeys(name for method in methods for name in _chain(method, recipes))
+    trained = dict.fromkeys(name for method in methods for name in _with_earlier(method, recipes))
     exist = methods or degrade.suits_networks or restores_any_ratio(train.initial_weights, ())
     return [*trained, *([PRETRAINED] if exist else []), *plugins.names("pipeline.baselines")]

@@ -25,6 +25,7 @@ from pipeline.config.checks import (
     check_reading,
     check_recipes,
     check_same_files,
+    check_teachers,
     check_train,
     check_unseen,
     check_volumes,
@@ -181,6 +182,8 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
         yield from check_degradations(good["degradations"])
     if {"methods", "recipes"} <= good.keys():
         yield from check_recipes(good["methods"], good["recipes"])
+    if {"methods", "recipes", "train", "sources", "degrade"} <= good.keys():
+        yield from check_teachers(good["methods"], good["recipes"], good["train"], good["sources"], good["degrade"])
     networks = ("methods", "recipes", "degrade", "train")
     if {"infer", *networks} <= good.keys():
         yield from check_infer(good["infer"], *(good[key] for key in networks))

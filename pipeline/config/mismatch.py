@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.config.parameters import Direction
-from pipeline.config.recipe import Recipe
+from pipeline.config.recipe import DISTILLATION, Recipe
 from pipeline.config.sections import Degrade
 
 OPERATORS: Mapping[str, list[dict[str, Any]]] = {
@@ -49,5 +49,9 @@ def _along(operators: Sequence[Mapping[str, Any]], direction: Direction) -> list
 
 
 def without_noise_map(recipe: Recipe) -> Recipe:
-    """Return a recipe for a single degradation: one forward model, one noise level and no noise map."""
-    return recipe.model_copy(update={"degradations": (), "noise_sigma_range": None, "noise_map": False})
+    """Return a recipe for a single degradation: one forward model, one noise level, no noise map and no teacher."""
+    changes: dict[str, Any] = {"degradations": (), "noise_sigma_range": None, "noise_map": False}
+    if recipe.teacher is not None:
+        others = {name: weight for name, weight in recipe.losses.items() if name != DISTILLATION}
+        changes |= {"teacher": None, "losses": others or {"l1": 1.0}}
+    return recipe.model_copy(update=changes)

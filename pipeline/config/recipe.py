@@ -6,6 +6,7 @@ a new recipe based on one.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,8 @@ PRESETS = Path(__file__).with_name("recipes")
 SCRATCH, PRETRAINED = "scratch", "pretrained"
 UNSHUFFLED = 4
 """Pixel-unshuffle factor of networks of any ratio."""
+DISTILLATION = "distillation"
+"""Loss term that compares with the result of the teacher."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Ratio = Annotated[float, Field(ge=1, le=16)]
@@ -78,7 +81,7 @@ class Recipe(Section):
     """publication or origin of the recipe"""
     starts_from: Identifier = PRETRAINED
     """initial network: pretrained (train.initial_weights), scratch, or the recipe whose result is fine-tuned"""
-    architecture: Literal["rrdbnet", "srresnet"] = "rrdbnet"
+    architecture: Literal["rrdbnet", "srresnet", "fast_edsr"] = "rrdbnet"
     """architecture of a network trained from scratch"""
     blocks: Annotated[int, Field(ge=1, le=23)] = 6
     """residual blocks of a network trained from scratch"""
@@ -130,6 +133,9 @@ class Recipe(Section):
     """loss terms and their weights"""
     perceptual: Perceptual = Perceptual()
     """settings of the loss term `perceptual`"""
+    teacher: Identifier | None = None
+    """network whose results are the reference of the loss term `distillation`: pretrained (train.initial_weights) or a
+    recipe, whose network is then trained first"""
     adversarial: Adversarial | None = None
     """adversarial training; null trains without a discriminator"""
     unfreeze: Unfreeze = Unfreeze()
@@ -147,6 +153,8 @@ class Recipe(Section):
         low, high = self.noise_sigma_range or (0, 0)
         if low > high:
             raise ValueError(f"noise_sigma_range: [{low}, {high}] must be ascending")
+        if (self.teacher is not None) != (DISTILLATION in self.losses):
+            raise ValueError("teacher: requires the loss term `distillation`, and the term requires a teacher")
         if self.dial and self.starts_from == SCRATCH:
             raise ValueError("dial: not available for a network trained from scratch, which has no initial network")
         self._check_any_ratio()
@@ -170,12 +178,22 @@ class Recipe(Section):
         """Whether a loss term or the dial needs the features of a VGG."""
         return "perceptual" in self.losses or self.dial is not None
 
+    @property
+    def earlier_networks(self) -> list[str]:
+        """Networks that the training reads: the initial one and the teacher, each `PRETRAINED` or a recipe."""
+        return [name for name in (self.starts_from, self.teacher) if name and name != SCRATCH]
+
 
 @cache
 def preset(name: str) -> Mapping[str, Any] | None:
     """Return the values of a preset, or None if it does not exist."""
     path = PRESETS / f"{name}.yaml"
     return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+
+
+def preset_recipe(name: str) -> Recipe:
+    """Return the recipe of a preset."""
+    return Recipe.model_validate_json(json.dumps(filled(name, {})))
 
 
 def preset_names() -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Annotated
@@ -13,7 +12,7 @@ from pipeline.config.base import Section
 from pipeline.config.bids.names import DESCRIPTION, ERROR_MAP, derivative_path
 from pipeline.config.combine import Combine
 from pipeline.config.datasets import Dataset
-from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, filled
+from pipeline.config.recipe import PRETRAINED, Recipe, preset_recipe
 from pipeline.config.sections import (
     REFERENCE,
     Degrade,
@@ -112,7 +111,7 @@ class Run(Section):
 
     def recipe(self, method: str) -> Recipe:
         """Return the recipe of a method: one of `recipes`, or the preset of that name."""
-        return self.recipes.get(method) or Recipe.model_validate_json(json.dumps(filled(method, {})))
+        return self.recipes.get(method) or preset_recipe(method)
 
     @property
     def is_self_supervised(self) -> bool:
@@ -130,13 +129,18 @@ class Run(Section):
 
     @property
     def trained_methods(self) -> list[str]:
-        """All networks trained by this run, each after its initial network."""
+        """All networks trained by this run, each after its initial network and its teacher."""
         ordered: list[str] = []
+
+        def add(method: str, later: tuple[str, ...] = ()) -> None:
+            for earlier in self.recipe(method).earlier_networks:
+                if earlier not in (PRETRAINED, method, *later):
+                    add(earlier, (*later, method))
+            if method not in ordered:
+                ordered.append(method)
+
         for method in self.methods:
-            chain = [method]
-            while (start := self.recipe(chain[-1]).starts_from) not in (SCRATCH, PRETRAINED) and start not in chain:
-                chain.append(start)
-            ordered.extend(name for name in reversed(chain) if name not in ordered)
+            add(method)
         return ordered
 
     @property

@@ -60,7 +60,7 @@ LocalPath = Annotated[
 class Network(Section):
     """Architecture of a network whose weights are available from a source."""
 
-    architecture: Literal["rrdbnet", "srresnet"] = "rrdbnet"
+    architecture: Literal["rrdbnet", "srresnet", "fast_edsr"] = "rrdbnet"
     """architecture"""
     factor: Literal[1, 2, 3, 4, 8] = 4
     """upsampling factor along both in-plane axes"""

@@ -50,7 +50,7 @@ class Limited(NamedTuple):
         scales = [1 / factor for factor in factors]
         shifts = [(scale - 1) / 2 for scale in scales]
         fine = np.empty(restored.shape[-self.excess.ndim :], dtype=np.float32)
-        ndimage.affine_transform(self.excess, scales, shifts, output=fine, order=1, mode="nearest")
+        ndimage.affine_transform(self.excess, scales, shifts, output=fine, order=1, mode="nearest")  # pyright: ignore[reportArgumentType]
         return restored + fine
 
     def log(self, name: object) -> None:

@@ -21,7 +21,7 @@ from pipeline.image.intensity_limits import limited
 from pipeline.inference.background import Background, has_background, needed_margin, tissue_of
 from pipeline.inference.domain import enlarged_voxels, outside_domain
 from pipeline.inference.result_check import agreement_with_measurement, check_agreement
-from pipeline.inference.volume import network_for, restore_volume, restore_with_tta_std
+from pipeline.inference.volume import restore_volume, restore_with_tta_std
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
 from pipeline.physics.data_consistency import apply_data_consistency, weight_at
@@ -102,9 +102,8 @@ def restore_uncorrected(
     """
     sigma = noise_sigma(image, noise, settings)
     factors, axis = image.forward_model.factors, image.slice_axis
-    networks = [network_for(network, image.forward_model) for network in networks]
     background = _background_of(image, networks, settings)
-    options = (settings, sigma, networks[0].record.self_ensemble, background)
+    options = (settings, sigma, networks[0].record.self_ensemble, background, image.forward_model)
     if with_tta_std:
         return Restored(*restore_with_tta_std(networks, image.data, factors, axis, *options), sigma)
     return Restored(restore_volume(networks[0], image.data, factors, axis, *options), None, sigma)

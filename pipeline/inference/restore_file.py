@@ -84,8 +84,8 @@ def restore_file(
         extraction: plane and foreground.
         settings: settings of the inference.
         device: auto, cpu or cuda.
-        uncertainty: whether the uncertainty map is written. By default it is, except for images that are restored tile
-            by tile.
+        uncertainty: whether the uncertainty map is written. By default it is, except for fast networks and for images
+            that are restored tile by tile.
         calibration: factor by which the TTA standard deviation is multiplied.
         thickness_mm: slice thickness given by the user, in mm.
         original: the image as read from the source, if it was read already.
@@ -114,10 +114,11 @@ def restore_file(
             _restore_thick(network, weights, source, output, normalised, settings, uncertainty, calibration)
         return
     image = as_low_resolution(normalised, network.shape.factor, direction_of(network))
+    with_map = not network.is_fast if uncertainty is None else uncertainty
     count = image.stack.channel_count
     channels = [image.with_data(channel) for channel in split_channels(image.data, count)]
     with about(str(source)):
-        results = [_restore_channel(network, source, one, settings, tta=uncertainty is not False) for one in channels]
+        results = [_restore_channel(network, source, one, settings, tta=with_map) for one in channels]
     masks = split_channels(normalised.masks["foreground"], count)
     for one, mask, result in zip(channels, masks, results, strict=True):
         _compare_with_training(network, source, one, foreground_quantiles(one.data, mask), result.sigma)

@@ -11,7 +11,7 @@ from pipeline.config.sources import ShippedSource, Source
 from pipeline.config.terms import Terms
 from pipeline.image.stack import PLANE
 from pipeline.models.generator import Generator
-from pipeline.models.record import BackgroundChange
+from pipeline.models.record import BackgroundChange, NetworkRecord
 from pipeline.physics.forward import ForwardModel, describe_operators
 from pipeline.physics.grid import is_isotropic
 from pipeline.physics.low_resolution import LowResolutionImage
@@ -85,17 +85,19 @@ def trained_card(
     history: Sequence[Mapping[str, float]],
     device: str,
     terms: Sequence[Terms] = (),
+    start: NetworkRecord | None = None,
 ) -> str:
     """Return the card of a trained network.
 
     Args:
-        source: of the initial weights.
+        source: of the pretrained network.
         network: the trained network, with its record.
         recipe: of the training.
         volumes: the low-resolution training and validation volumes.
         history: rows of history.csv.
         device: on which the network was trained.
         terms: licences and citations of the volumes.
+        start: record of the initial network; None if it is unknown.
     """
     trained = [f"  - {_describe(volume)}" for volume in volumes if volume.identity.split == "train"]
     validated = [f"  - {_describe(volume)}" for volume in volumes if volume.identity.split == "val"]
@@ -112,7 +114,8 @@ def trained_card(
             f"- Architecture: {network.shape.architecture}, {_size(network)} parameters, one channel, "
             f"{_enlarges(network)}",
             *_planes(volumes[0].forward_model),
-            *_origin(recipe, source),
+            *_origin(recipe, source, start),
+            *_teacher(recipe, source),
             "- Training volumes:",
             *trained,
             "- Validation volumes (used to choose settings, no evidence of quality):",
@@ -164,22 +167,41 @@ def _planes(forward_model: ForwardModel) -> list[str]:
     ]
 
 
-def _origin(recipe: Recipe, source: Source) -> list[str]:
+def _origin(recipe: Recipe, source: Source, start: NetworkRecord | None) -> list[str]:
     """Describe the initial weights."""
     if recipe.starts_from == SCRATCH:
         return ["- Initial weights: random"]
+    earlier = start.recipe if start and start.recipe else {}
+    if recipe.starts_from != PRETRAINED and earlier.get("starts_from") == SCRATCH:
+        return [f"- Initial weights: the method {recipe.starts_from}, which was initialised with random weights"]
     before = f"the method {recipe.starts_from}, which was initialised with " if recipe.starts_from != PRETRAINED else ""
     return [
         f"- Initial weights: {before}{source.title}; trained on {_trained_on(source)}",
-        f"- Licence of the initial weights: {source.licence}",
-        f"- Citation of the initial weights: {source.citation or 'none given'}",
-        *_checksum(source),
+        *_terms_of_weights(source, "initial weights"),
     ]
 
 
-def _checksum(source: Source) -> list[str]:
+def _teacher(recipe: Recipe, source: Source) -> list[str]:
+    """Describe the network whose results were part of the loss; nothing where there was none."""
+    if recipe.teacher is None:
+        return []
+    if recipe.teacher != PRETRAINED:
+        return [f"- Teacher: the method {recipe.teacher}"]
+    return [f"- Teacher: {source.title}; trained on {_trained_on(source)}", *_terms_of_weights(source, "teacher")]
+
+
+def _terms_of_weights(source: Source, role: str) -> list[str]:
+    """List licence and citation of a network that took part in a training."""
+    return [
+        f"- Licence of the {role}: {source.licence}",
+        f"- Citation of the {role}: {source.citation or 'none given'}",
+        *_checksum(source, role),
+    ]
+
+
+def _checksum(source: Source, role: str = "initial weights") -> list[str]:
     """Identify a version of a network that ships; nothing for downloads, whose checksums the record of a run has."""
-    return [f"- SHA-256 of the initial weights: {source.sha256}"] if isinstance(source, ShippedSource) else []
+    return [f"- SHA-256 of the {role}: {source.sha256}"] if isinstance(source, ShippedSource) else []
 
 
 def _forward(models: Sequence[ForwardModel], recipe: Recipe) -> str:

@@ -38,7 +38,7 @@ def one_channel_generator(weights: Path, source: Source, factor: int | None, alo
     shape = Shape(**{**described, "unshuffle": source.network.unshuffle and source.network.factor in UNSHUFFLE})
     state = read_weights(weights, Generator(shape).network)
     single = Generator(replace(shape, channels=1))
-    single.network.load_state_dict(fold_to_one_channel(state))
+    single.network.load_state_dict(fold_to_one_channel(state, shape.channels))
     return _adapted(single, factor, along)
 
 

@@ -120,6 +120,11 @@ class Generator(nn.Module):
         """Enlargement along rows and columns."""
         return self.shape.factors
 
+    @property
+    def is_fast(self) -> bool:
+        """Whether the network is meant for computers without a GPU."""
+        return getattr(plugins.load(ARCHITECTURES, self.shape.architecture), "IS_FAST", False)
+
     def for_slices(self, slices: SliceSampling) -> Generator:
         """Return this network for slices of a given spacing and thickness; networks with a fixed factor ignore them."""
         if not self.shape.slice_maps:

@@ -96,22 +96,22 @@ def read_torch(path: Path) -> dict[str, Tensor]:
     return content
 
 
-def fold_to_one_channel(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def fold_to_one_channel(state: Mapping[str, Tensor], channels: int) -> dict[str, Tensor]:
     """Return the weights of the equivalent one-channel network for grey images.
 
     Its output equals that of the given network for an image whose channels are all equal. The first convolution is
     summed over its inputs and the last averaged over its outputs, which is exact, since both are linear. After a
-    pixel-unshuffle, the sum is over image channels alone; the pixels of each channel are contiguous.
+    pixel-unshuffle, the sum is over image channels alone, since the pixels of each channel are contiguous; and so is
+    the mean before a pixel-shuffle.
 
     Args:
         state: weights without a noise map, of an architecture that names these two layers `conv_first` and `conv_last`.
+        channels: number of image channels.
     """
     folded = dict(state)
-    first, last = state["conv_first.weight"], state["conv_last.weight"]
-    channels = last.shape[0]
-    folded["conv_first.weight"] = first.unflatten(1, (channels, -1)).sum(dim=1)
-    folded["conv_last.weight"] = last.mean(dim=0, keepdim=True)
-    folded["conv_last.bias"] = state["conv_last.bias"].mean(dim=0, keepdim=True)
+    folded["conv_first.weight"] = state["conv_first.weight"].unflatten(1, (channels, -1)).sum(dim=1)
+    for name in ("conv_last.weight", "conv_last.bias"):
+        folded[name] = state[name].unflatten(0, (channels, -1)).mean(dim=0)
     return folded
 
 

@@ -2,9 +2,8 @@
 
 Networks restore slices. A volume that is low-resolution along all three axes has no slices at the positions of the
 high-resolution grid. They are interpolated by cubic B-splines, so that a network receives slices that are
-low-resolution in-plane and as blurred across the plane as the measurement. Networks of any ratio enlarge no axis: thick
-slices are interpolated to the voxel size within them, and the network restores planes across them. Training patches
-and volumes at inference use the same weights.
+low-resolution in-plane and as blurred across the plane as the measurement. Training patches and volumes at inference
+use the same weights.
 
 Interpolation attenuates white noise and correlates it between neighbouring slices. The noise level (sigma) given to the
 network is always that of the LR volume before interpolation, which a forward model records and which can be estimated
@@ -59,24 +58,24 @@ def bspline_matrix(size: int, factor: float) -> NDArray[np.float64]:
 
 
 @lru_cache(maxsize=16)
-def slice_weights(size: int, factor: float) -> NDArray[np.float64]:
-    """Return the weights of LR slices in interpolated slices, shape (padded size, size); every row sums to one.
+def slice_weights(size: int, factor: int) -> NDArray[np.float64]:
+    """Return the weights of LR slices in interpolated slices, shape (size * factor, size); every row sums to one.
 
     Args:
         size: number of LR slices.
-        factor: interpolated slices per LR slice, any real number; 1 returns the identity.
+        factor: interpolated slices per LR slice; 1 returns the identity.
     """
     weights = np.eye(size) if factor == 1 else bspline_matrix(size, factor)
     kept = np.where(np.abs(weights) >= MIN_WEIGHT, weights, 0)
     return kept / kept.sum(axis=1, keepdims=True)
 
 
-def interpolate_slices(lr: NDArray[np.float32], factor: float, axis: int) -> NDArray[np.float32]:
+def interpolate_slices(lr: NDArray[np.float32], factor: int, axis: int) -> NDArray[np.float32]:
     """Interpolate a low-resolution volume to `factor` times as many slices along one axis.
 
     Args:
         lr: normalised intensities, shape (x, y, z).
-        factor: any real number; 1 returns the volume unchanged.
+        factor: 1 returns the volume unchanged.
         axis: slice axis.
     """
     if factor == 1:

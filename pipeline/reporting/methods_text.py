@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pipeline import plugins
 from pipeline.baselines.tuning.apply import Tuning
 from pipeline.config.parameters import PhysicalParameters, shown
-from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, preset
+from pipeline.config.recipe import DISTILLATION, PRETRAINED, SCRATCH, Recipe, preset
 from pipeline.config.sections import Extract
 from pipeline.image.stack import PLANE
 from pipeline.physics.forward import ForwardModel, describe_noise, describe_operators
@@ -257,6 +257,7 @@ def _loss_terms(recipe: Recipe, books: Bibliography) -> str:
     """Describe the loss terms of a recipe with their weights."""
     terms = [
         f"{weight:g} x {loss_title(name)}{books.cite(name) if name == 'ldl' else ''}"
+        f"{f' from {_quoted(recipe.teacher)}' if name == DISTILLATION and recipe.teacher else ''}"
         for name, weight in recipe.losses.items()
     ]
     adversarial = recipe.adversarial

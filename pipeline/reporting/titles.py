@@ -54,6 +54,12 @@ NETWORKS: Mapping[str, Network] = {
         "esrgan",
         "#0072b2",
     ),
+    "fast": Network(
+        "Fast network, pixel loss",
+        "a small network of residual blocks for computers without a GPU, trained with a pixel loss only",
+        "edsr",
+        "#4f7cac",
+    ),
     "srresnet": Network(
         "SRResNet, pixel loss",
         "the generator of SRGAN (residual blocks with batch normalisation) trained with the squared error only",

@@ -37,6 +37,8 @@ class Options:
     # Not --start: torchrun, which parses this command line as well, takes it for an abbreviation of one of its options.
     start_from: Path | None = None
     """Generator to start from (.safetensors); without it, training starts from scratch."""
+    teacher: Path | None = None
+    """Generator whose results are compared with by the loss term `distillation` (.safetensors)."""
     perceptual: Path | None = None
     """Feature network for the perceptual loss (.safetensors, from the step convert_vgg)."""
     output: Path
@@ -71,8 +73,16 @@ def run(options: Options) -> None:
         )
     if recipe.needs_perceptual and options.perceptual is None:
         raise UserError("--perceptual: the recipe has a perceptual loss; give the output of the step convert_vgg.")
+    if (options.teacher is None) != (recipe.teacher is None):
+        raise UserError(f"--teacher: the recipe has the teacher {recipe.teacher!r}; give its network, if it has one.")
     files = TrainingFiles(
-        options.hr, options.lr, options.val_hr, options.val_lr, options.start_from, options.perceptual
+        options.hr,
+        options.lr,
+        options.val_hr,
+        options.val_lr,
+        options.start_from,
+        options.perceptual,
+        options.teacher,
     )
     seed = options.seed if recipe.seed is None else recipe.seed
     code = code_version("pipeline.steps.train")

@@ -2,8 +2,8 @@
 
 A patch is part of a plane across the slices of an isotropic reference; the slices follow each other along its columns,
 in any of the three directions. Their spacing, thickness and position are drawn anew for every patch. Noise is added to
-the thick slices, which are then interpolated by cubic B-splines to the grid of the reference, as a scan is before the
-network restores it.
+the thick slices, from which lines on the grid of the reference are reconstructed, as from a scan before the network
+restores it (`pipeline.physics.slice_sampling`).
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ from pipeline.config.recipe import Recipe
 from pipeline.errors import UserError
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import Cut, covered_shape, padded_size, whole_cells
-from pipeline.physics.interpolation import slice_weights
-from pipeline.physics.slice_sampling import slice_sampling
+from pipeline.physics.slice_sampling import deconvolution, slice_sampling
 from pipeline.training.augmentation.background import has_empty_background
 from pipeline.training.augmentation.structures import draw_structures, with_structures
 from pipeline.training.patches import Patch, PatchSampler, PatchTerms, TrainingVolume, measured_pair, with_noise
@@ -32,6 +31,7 @@ UNCHANGED = (1, 1)
 """Factors of a network of any ratio along rows and columns."""
 SAME_SPACING = 0.15
 """Maximum relative difference of the voxel sizes of a reference that counts as isotropic."""
+ALL = slice(None)
 MIN_COVERED = 0.05
 """Minimum fraction of a voxel of a thick slice that contains a head or brain without background."""
 
@@ -95,20 +95,20 @@ class AnyRatioSampler(PatchSampler):
         read, mask, model, place = draw_reference(volume, model, cut, index, UNCHANGED, generator)
         line = _draw_line(volume.data.shape[cut.columns], ratio, place[1], generator)
         model = _across_slices(model, cut, ratio, line.slices)
-        weights, thick = _interpolation(line, ratio)
+        sigma = self._draw_noise_level(model, generator)
+        weights = deconvolution(model, sigma)[line.columns].astype(np.float32)
         inside = place[0], _shifted(line.columns, line.start)
         if self._happens(self._recipe.structure_augmentation, generator) and mask[inside].any():
             read = with_structures(read, draw_structures(mask, inside, index, generator), mask.shape)
-        region = (cut, [index], index, _from(read, line.start), (place[0], thick), (place[0], line.columns))
+        region = (cut, [index], index, _from(read, line.start), (place[0], ALL), (place[0], line.columns))
         coarse, reference = measured_pair(model.terms, *region)
-        sigma = self._draw_noise_level(model, generator)
         noisy = with_noise(model, coarse, cut, generator, sigma)[0]
         if self._happens(self._recipe.background_augmentation, generator) and has_empty_background(
             reference, mask[inside]
         ):
             filled, _ = measured_pair(model.terms, *region[:3], _not_zero(region[3]), *region[4:])
             noisy = np.where(filled[0] > MIN_COVERED, noisy, np.float32(0))
-        operator = _operator(model, cut, weights, thick, (place[0], line.columns))
+        operator = _operator(model, cut, weights, (place[0], line.columns))
         patch = Patch(noisy @ weights.T, reference, sigma, operator, slice_sampling(model))
         return _flipped(patch, *generator.integers(2, size=2))
 
@@ -146,16 +146,8 @@ def _across_slices(model: ForwardModel, cut: Cut, ratio: float, count: int) -> F
     return replace(model, factors=tuple(factors), hr_shape=tuple(shape), slice_axis=cut.columns)
 
 
-def _interpolation(line: Line, ratio: float) -> tuple[NDArray[np.float32], slice]:
-    """Return the weights of thick slices in the columns of a patch, shape (columns, slices), and the slices."""
-    weights = slice_weights(line.slices, ratio)[line.columns]
-    used = np.flatnonzero(weights.any(axis=0))
-    thick = slice(int(used[0]), int(used[-1]) + 1)
-    return weights[:, thick].astype(np.float32), thick
-
-
-def _operator(model: ForwardModel, cut: Cut, weights: NDArray[np.float32], thick: slice, fine: Window) -> PatchTerms:
-    """Return the forward model and the interpolation for a patch alone, whose edges are repeated beyond it."""
+def _operator(model: ForwardModel, cut: Cut, weights: NDArray[np.float32], fine: Window) -> PatchTerms:
+    """Return the forward model and the reconstruction for a patch alone, whose edges are repeated beyond it."""
     rows, columns = fine
     side = rows.stop - rows.start
     terms = []
@@ -163,7 +155,7 @@ def _operator(model: ForwardModel, cut: Cut, weights: NDArray[np.float32], thick
         across, along = term[cut.rows], term[cut.columns]
         assert along is not None
         first = np.eye(side) if across is None else _folded(across[rows], rows)
-        terms.append((first.astype(np.float32), _folded(weights @ along[thick], columns).astype(np.float32)))
+        terms.append((first.astype(np.float32), _folded(weights @ along, columns).astype(np.float32)))
     return tuple(terms)
 
 

@@ -42,6 +42,7 @@ from pipeline.training.setup import (
     network_factors,
     sampler_for,
     starting_generator,
+    teacher_for,
     training_key,
     training_volume,
 )
@@ -72,7 +73,7 @@ def train(
     """Train, and write the generator, model card, history, events, samples and the curve of the fidelity dial, if any.
 
     Args:
-        files: volumes and initial weights.
+        files: volumes, initial weights and teacher.
         recipe: networks, losses and schedules.
         settings: the section `train`.
         source: the initial weights' entry in the table of sources, for the model card.
@@ -101,7 +102,8 @@ def train(
         pairs = zip(files.val_hr, files.val_lr, strict=True)
         excerpts = [one for pair in pairs for one in validation_excerpts(*pair, recipe)]
         perceptual = PerceptualDistance(read_vgg(files.perceptual), recipe.perceptual) if files.perceptual else None
-        parts = Networks(copy.deepcopy(start), discriminator_for(recipe, factors), perceptual)
+        teacher = teacher_for(files.teacher, factors)
+        parts = Networks(copy.deepcopy(start), discriminator_for(recipe, factors), perceptual, teacher)
         sampler = sampler_for(volumes, recipe, seed)
         trainer = Trainer(
             parts, sampler, recipe, settings, checkpoints, lambda network: validate(network, excerpts), engine
@@ -113,7 +115,8 @@ def train(
             network.record = record_of(network, output.name, volumes, excerpts, recipe)
             _write(output, trainer, dial, excerpts)
             volumes = [map_image(path, LowResolutionImage) for path in (*files.lr, *files.val_lr)]
-            card = trained_card(source, network, recipe, volumes, trainer.history, device_name(engine.device), terms)
+            where = device_name(engine.device)
+            card = trained_card(source, network, recipe, volumes, trainer.history, where, terms, start.record)
             write_text(output / "model_card.md", card)
             save_generator(output / "generator.safetensors", network)
             checkpoints.remove()

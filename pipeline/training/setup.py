@@ -37,6 +37,7 @@ class TrainingFiles:
         val_lr: their low-resolution volumes.
         start: the initial generator; None for random weights.
         perceptual: features of a VGG; None if the recipe uses none.
+        teacher: the network that teaches by its results; None if the recipe has none.
     """
 
     hr: Sequence[Path]
@@ -45,10 +46,11 @@ class TrainingFiles:
     val_lr: Sequence[Path]
     start: Path | None = None
     perceptual: Path | None = None
+    teacher: Path | None = None
 
     def checksums(self) -> list[str]:
         """Return the SHA-256 of every file."""
-        single = [path for path in (self.start, self.perceptual) if path]
+        single = [path for path in (self.start, self.perceptual, self.teacher) if path]
         return [sha256_of(path) for path in (*self.hr, *self.lr, *self.val_hr, *self.val_lr, *single)]
 
 
@@ -110,6 +112,20 @@ def network_factors(volumes: Sequence[TrainingVolume], recipe: Recipe) -> tuple[
 def sampler_for(volumes: list[TrainingVolume], recipe: Recipe, seed: int) -> PatchSampler:
     """Return the source of the batches of a training; errors as those of the samplers."""
     return (PatchSampler if recipe.ratio_range is None else AnyRatioSampler)(volumes, recipe, seed)
+
+
+def teacher_for(path: Path | None, factors: tuple[int, int]) -> Generator | None:
+    """Return the teacher of a training, in evaluation mode; None without a file.
+
+    Raises:
+        UserError: the file is not a generator, or has other factors.
+    """
+    if path is None:
+        return None
+    teacher = load_generator(path)
+    if teacher.factors != factors:
+        raise UserError(f"{path}: the teacher enlarges by {teacher.factors}, but the data was degraded by {factors}.")
+    return teacher.eval().requires_grad_(False)
 
 
 def plane_factors(volumes: Sequence[TrainingVolume]) -> tuple[int, int]:

@@ -102,18 +102,20 @@ class Networks:
         generator: with its initial weights.
         discriminator: None if the recipe has none.
         perceptual: None if no loss term uses it.
+        teacher: in evaluation mode; None if the recipe has none.
     """
 
     generator: Generator
     discriminator: nn.Module | None = None
     perceptual: PerceptualDistance | None = None
+    teacher: Generator | None = None
 
 
 class Trainer:
     """The training of one recipe.
 
     Args:
-        networks: generator, discriminator and perceptual distance.
+        networks: generator, discriminator, perceptual distance and teacher.
         sampler: source of the batches.
         recipe: losses and schedules.
         settings: the section `train`.
@@ -141,6 +143,7 @@ class Trainer:
             checkpoint_trunk(self._generator)
         self._discriminator = _placed(networks.discriminator, engine) if networks.discriminator else None
         self._perceptual = networks.perceptual.to(engine.device) if networks.perceptual else None
+        self._teacher = _placed(networks.teacher, engine) if networks.teacher else None
         groups = [{"params": parameters, "name": name} for name, parameters in self._generator.layer_groups().items()]
         # A fused optimiser unscales gradients in its step, which is too late to compute their norm.
         self._half = settings.precision == "16-mixed"
@@ -240,13 +243,18 @@ class Trainer:
         )
         slices = None if patches.slices is None else torch.from_numpy(patches.slices).to(device, non_blocking=True)
         measured = measured.contiguous(memory_format=torch.channels_last)
-        operator, averaged = as_torch(patches.operator, device), self._averaged(measured, sigma, slices)
-        return LossInputs(measured, reference, sigma, operator, averaged, self._perceptual, slices)
+        operator = as_torch(patches.operator, device)
+        given = _given(measured, sigma, slices)
+        averaged = self._estimate(self._average.network, given)
+        teacher = self._estimate(self._teacher, given) if self._teacher else None
+        return LossInputs(measured, reference, sigma, operator, averaged, self._perceptual, teacher, slices)
 
-    def _averaged(self, measured: Tensor, sigma: Tensor, slices: Tensor | None) -> Callable[[], Tensor]:
+    def _estimate(self, network: Any, given: tuple[Tensor, ...]) -> Callable[[], Tensor]:
+        """Return a function that computes the estimate of a network that is not trained, for given inputs."""
+
         def estimate() -> Tensor:
             with torch.no_grad(), self._engine.autocast():
-                return self._average.network(*_given(measured, sigma, slices))
+                return network(*given)
 
         return estimate
 

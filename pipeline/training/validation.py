@@ -13,7 +13,7 @@ from pipeline.config.recipe import Recipe
 from pipeline.errors import about
 from pipeline.formats.io.container import read_image
 from pipeline.image.stack import upright
-from pipeline.inference.volume import DURING_TRAINING, network_for, restore_excerpt, restore_volume
+from pipeline.inference.volume import DURING_TRAINING, restore_excerpt, restore_volume
 from pipeline.models.generator import Generator
 from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.physics.grid import crop_to, padded_size
@@ -56,8 +56,8 @@ def _diversity(network: Generator, one: Excerpt, result: np.ndarray) -> float:
     count, axis = one.min_slices, one.slice_axis
     first = np.take(one.lr, range(count), axis)
     before = np.take(result, range(padded_size(count, one.model.factors[axis])), axis)
-    sigma, suited = one.model.noise_sigma, network_for(network, one.model)
-    darkened = restore_volume(suited, DARKENED * first, one.model.factors, axis, DURING_TRAINING, sigma)
+    given = (one.model.factors, axis, DURING_TRAINING, one.model.noise_sigma)
+    darkened = restore_volume(network, DARKENED * first, *given, model=one.model)
     change, given = (float(np.sqrt(np.mean(array**2))) for array in (darkened - before, (1 - DARKENED) * first))
     return change / given if given else 0.0
 

@@ -300,6 +300,14 @@ def test_unexpected_or_missing_initial_weights_are_named(data, tmp_path, starts_
     assert f"--start-from: the recipe starts from '{starts_from}'" in the_message(run_step(*command))
 
 
+def test_a_missing_teacher_is_named_and_a_given_one_is_part_of_the_card(data, tmp_path):
+    command = arguments(data, tmp_path, losses={"l1": 1.0, "distillation": 1.0}, teacher="pretrained", steps=2)
+    assert "--teacher: the recipe has the teacher 'pretrained'" in the_message(run_step(*command))
+    run_step(*command, "--teacher", str(data / "start.safetensors"))
+    assert "- Teacher: " in (tmp_path / "model/model_card.md").read_text()
+    assert "loss_distillation" in (tmp_path / "model/history.csv").read_text()
+
+
 def test_missing_features_are_named(data, tmp_path):
     command = arguments(data, tmp_path, losses={"perceptual": 1.0})
     place = command.index("--perceptual")

@@ -12,7 +12,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from scipy import ndimage
-from scipy.interpolate import CubicSpline
 
 from pipeline.__main__ import main
 from pipeline.config.recipe import Recipe
@@ -21,14 +20,14 @@ from pipeline.config.sources import PackageSource
 from pipeline.errors import UserError
 from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
-from pipeline.inference.volume import network_for, restore_volume
+from pipeline.inference.volume import restore_volume
 from pipeline.models.generator import Generator, restoring_any_ratio
 from pipeline.models.weights import load_generator
 from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
-from pipeline.physics.interpolation import bspline_matrix, enlarge
+from pipeline.physics.grid import apply_along_axes
 from pipeline.physics.operators import decimation, slice_profile
-from pipeline.physics.slice_sampling import slice_sampling
+from pipeline.physics.slice_sampling import MIN_SIGMA, PENALTY, deconvolution, slice_sampling
 from pipeline.physics.torch_operator import as_torch
 from pipeline.training.any_ratio import AnyRatioSampler
 from pipeline.training.patches import TrainingVolume
@@ -77,14 +76,22 @@ def located(volume: NDArray, patch: NDArray) -> tuple[NDArray, NDArray, NDArray]
 
 
 def simulated(line: NDArray, start: int, ratio: float, width: float, shape: str) -> NDArray:
-    """Return a line after acquisition in thick slices, and interpolation by a spline, with independent code."""
+    """Return a line after acquisition in thick slices and reconstruction, with independent code."""
     fine = np.linspace(-3 * width, 3 * width, 4001)
     profile = np.exp(-((fine / width * FWHM_PER_SIGMA) ** 2) / 2) if shape == "gaussian" else np.abs(fine) < width / 2
     weights = np.array([np.sum(profile[np.rint(fine) == k]) for k in range(-12, 13)])
-    blurred = ndimage.correlate1d(line.astype(float), weights / weights.sum(), mode="reflect")
+
+    def blur(one: NDArray) -> NDArray:
+        return ndimage.correlate1d(one.astype(float), weights / weights.sum(), mode="reflect")
+
     centres = np.arange(start + (ratio - 1) / 2, line.size - ratio / 2, ratio)
-    measured = np.interp(centres, np.arange(line.size), blurred)
-    return CubicSpline(centres, measured)(np.arange(line.size))
+    measured = np.interp(centres, np.arange(line.size), blur(line))
+    # Sampling as a matrix, and Tikhonov's least squares as an ordinary problem with further rows.
+    unit = np.eye(line.size)
+    operator = np.array([np.interp(centres, np.arange(line.size), blur(one)) for one in unit]).T
+    rows = np.vstack([operator, math.sqrt(PENALTY * MIN_SIGMA) * np.diff(unit, axis=0)])
+    values = np.concatenate([measured, np.zeros(line.size - 1)])
+    return np.linalg.lstsq(rows, values, rcond=None)[0]
 
 
 def test_patches_equal_an_independent_simulation_of_thick_slices() -> None:
@@ -139,8 +146,8 @@ def test_background_of_thick_slices_is_removed_where_they_see_nothing_else() -> 
         patches = AnyRatioSampler([masked], recipe(**settings), 2).batch(0)
         far = ndimage.binary_erosion(patches.reference == 0, np.ones((1, 1, 5, 5)))
         means.append(patches.measured[far].mean())
-    assert means[0] == pytest.approx(0.063, abs=0.01)
-    assert abs(means[1]) < 0.015
+    assert means[0] > 0.04
+    assert abs(means[1]) < 0.02
 
 
 @pytest.mark.parametrize(
@@ -162,16 +169,18 @@ def any_ratio_generator(seed: int = 0) -> Generator:
     return Generator(shape)
 
 
-def test_transferred_weights_start_at_the_interpolated_scan() -> None:
+def test_transferred_weights_start_at_the_reconstructed_lines() -> None:
     start = restoring_any_ratio(tiny_generator(factor=4, along="columns", noise_map=False)).eval()
     assert start.factors == (1, 1)
     assert restoring_any_ratio(start) is start
     lr = np.random.default_rng(1).random((9, 10, 11), dtype=np.float32)
     model = thick_model((9, 10, 40), 3.7)
-    restored = restore_volume(network_for(start, model), lr, model.factors, 2, Infer(), 0.02)
+    restored = restore_volume(start, lr, model.factors, 2, Infer(), 0.02, model=model)
     assert restored.shape == model.padded_shape == (9, 10, 41)
-    # Up to the smallest weights of the spline, which are left out.
-    np.testing.assert_allclose(restored, enlarge(lr, model.factors, bspline_matrix), atol=5e-3)
+    expected = apply_along_axes([None, None, deconvolution(model, 0.02)], lr)
+    np.testing.assert_allclose(restored, expected, atol=1e-5)
+    again = apply_along_axes(model.terms[0], expected)
+    assert np.sqrt(np.mean((again - lr) ** 2)) < 0.2 * lr.std(), "agrees with the slices"
     trunk = tiny_generator(factor=4, noise_map=False).network.state_dict()
     mean = np.full((1, 1, 8, 8), 0.3, dtype=np.float32)
     first = torch.nn.functional.conv2d(torch.from_numpy(mean), trunk["conv_first.weight"], padding=1)
@@ -185,19 +194,23 @@ def test_the_network_is_given_spacing_and_thickness_of_the_slices() -> None:
     network = any_ratio_generator().eval()
     model = thick_model((8, 8, 37), 3.7, spacing_mm=(0.5, 0.5, 0.5))
     assert slice_sampling(model) == pytest.approx((3.7, 3.7))
-    thin = thick_model((8, 8, 37), 3.7, spacing_mm=(0.5,) * 3, operators=(slice_profile.Parameters(thickness_mm=1.0),))
+    thin_steps = (slice_profile.Parameters(thickness_mm=1.0), decimation.Parameters())
+    thin = thick_model((8, 8, 37), 3.7, spacing_mm=(0.5,) * 3, operators=thin_steps)
     assert slice_sampling(thin) == pytest.approx((3.7, 2.0))
     image = torch.rand(1, 1, 16, 16)
     with torch.no_grad():
-        bound = network_for(network, model)(image)
+        bound = network.for_slices(slice_sampling(model))(image)
         assert torch.equal(bound, network(image, None, torch.tensor([[3.7, 3.7]])))
-        assert not torch.equal(bound, network_for(network, thin)(image))
+        assert not torch.equal(bound, network.for_slices(slice_sampling(thin))(image))
         with pytest.raises(ValueError, match="requires spacing and thickness"):
             network(image)
-    fixed = tiny_generator()
-    assert network_for(fixed, thick_model((8, 8, 8), 4)) is fixed
+    lr = np.random.default_rng(1).random((8, 8, 10), dtype=np.float32)
+    results = [restore_volume(network, lr, one.factors, 2, Infer(), 0.0, model=one) for one in (model, thin)]
+    assert not np.array_equal(*results)
+    fixed = tiny_generator(along="columns")
+    assert fixed.for_slices(slice_sampling(model)) is fixed
     with pytest.raises(UserError, match="whole factors"):
-        network_for(fixed, model)
+        restore_volume(fixed, lr, model.factors, 2, Infer(), 0.0, model=model)
 
 
 VALIDATED = ValidationResult({"psnr": 20.0}, 1.0, torch.zeros(1, 4, 4))
@@ -242,7 +255,8 @@ def test_a_trained_network_restores_slices_of_another_ratio_onto_the_right_grid(
     monkeypatch.setattr("pipeline.training.validation.VALIDATION_SLICES", 2)
     output = tmp_path / "models" / "thick"
     settings = recipe(starts_from="scratch", blocks=1, features=8)
-    files = TrainingFiles(*([path] for path in paths))
+    hr, lr, val_hr, val_lr = ([path] for path in paths)
+    files = TrainingFiles(hr, lr, val_hr, val_lr)
     train(files, settings, tiny_settings(), source, 1, "cpu", output, tmp_path / "work", "code")
     network = load_generator(output / "generator.safetensors")
     assert network.shape.slice_maps

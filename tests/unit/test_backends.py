@@ -27,6 +27,8 @@ SHAPES = [
     Shape(blocks=1, features=16, growth=8, factor=3, along="columns"),
     Shape(blocks=1, features=16, growth=8, factor=8),
     Shape("srresnet", blocks=2, features=16, noise_map=True),
+    Shape("fast_edsr", factor=2, blocks=2, features=16, noise_map=True),
+    Shape("fast_edsr", blocks=2, features=16),
 ]
 
 

@@ -232,7 +232,7 @@ def test_a_network_as_prior_leaves_all_scans_measured(tmp_path, capsys):
     network = restoring_any_ratio(tiny_generator(factor=4, noise_map=False))
     save_generator(tmp_path / "any.safetensors", network)
     save_generator(tmp_path / "fixed.safetensors", tiny_generator())
-    paths = saved(tmp_path, [stack(spacing, IDENTITY, 1.0) for spacing in THICK])
+    paths = saved(tmp_path, tuple(stack(spacing, IDENTITY, 1.0) for spacing in THICK))
     arguments = ["combine", *map(str, paths), "--thickness-mm", "6", "--no-report", "--no-motion", "--output"]
     assert main([*arguments, str(tmp_path / "plain.nii.gz")]) == 0
     assert main([*arguments, str(tmp_path / "sr.nii.gz"), "--model", str(tmp_path / "any.safetensors")]) == 0

@@ -58,7 +58,8 @@ def inputs_of(reference, averaged=None, distance=None):
     operator = as_torch(ForwardModel((4, 4), tuple(reference.shape[-2:])).terms)
     measured = torch.nn.functional.avg_pool2d(reference, 4)
     kept = reference if averaged is None else averaged
-    return LossInputs(measured, reference, torch.zeros(len(reference)), operator, lambda: kept, distance)
+    sigma = torch.zeros(len(reference))
+    return LossInputs(measured, reference, sigma, operator, lambda: kept, distance, teacher=lambda: reference)
 
 
 @pytest.fixture

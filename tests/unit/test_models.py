@@ -93,7 +93,7 @@ def test_the_network_of_23_blocks_reproduces_ncnn_on_a_photograph(photograph):
 def test_folding_to_one_channel_is_exact_for_grey_images(colour_network, photograph):
     grey = photograph.mean(axis=0, keepdims=True)
     single = Generator(Shape(blocks=6)).network
-    single.load_state_dict(fold_to_one_channel(colour_network.state_dict()))
+    single.load_state_dict(fold_to_one_channel(colour_network.state_dict(), 3))
     colour = apply(colour_network, np.repeat(grey, 3, axis=0)).mean(axis=0)
     assert np.abs(apply(single, grey)[0] - colour).max() < 1e-4
 
@@ -147,11 +147,13 @@ def test_a_pickle_is_never_executed(tmp_path, monkeypatch):
     assert not (tmp_path / "pwned").exists()
 
 
-@pytest.mark.parametrize(("architecture", "factor"), [("rrdbnet", 1), ("rrdbnet", 2), ("rrdbnet", 3), ("srresnet", 4)])
+@pytest.mark.parametrize(
+    ("architecture", "factor"), [("rrdbnet", 1), ("rrdbnet", 2), ("rrdbnet", 3), ("srresnet", 4), ("fast_edsr", 2)]
+)
 def test_folding_is_exact_for_every_network(architecture, factor):
     colour = small_network(architecture=architecture, factor=factor, channels=3)
     single = small_network(architecture=architecture, factor=factor)
-    single.load_state_dict(fold_to_one_channel(colour.state_dict()))
+    single.load_state_dict(fold_to_one_channel(colour.state_dict(), 3))
     grey = np.random.default_rng(1).random((1, 8, 12), dtype=np.float32)
     mean = apply(colour, np.repeat(grey, 3, axis=0)).mean(axis=0)
     assert np.abs(apply(single, grey)[0] - mean).max() < 1e-5
@@ -183,7 +185,7 @@ def test_published_files_load_by_their_own_names(tmp_path, factor, first_channel
     assert all(tensor.dtype == torch.float32 and bool((tensor == 0.5).all()) for tensor in found.values())
 
 
-@pytest.mark.parametrize("architecture", ["rrdbnet", "srresnet"])
+@pytest.mark.parametrize("architecture", ["rrdbnet", "srresnet", "fast_edsr"])
 def test_a_generator_is_rebuilt_from_its_file(tmp_path, architecture):
     path = tmp_path / "generator.safetensors"
     generator = small_generator(architecture=architecture, factor=2, noise_map=True)

@@ -117,6 +117,36 @@ def test_dense_blocks_start_a_tenth_of_he_initialisation():
     assert float(weight.detach().std()) == pytest.approx(0.1 * np.sqrt(2 / fan_in), rel=0.02)
 
 
+def multiplications(network: Generator, side: int = 32) -> float:
+    """Return the multiplications of all convolutions per pixel of the input, counted by hooks."""
+    counts = []
+
+    def count(module: nn.Module, _: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        counts.append(module.get_parameter("weight").numel() * output[0, 0].numel())
+
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(count)
+    with torch.inference_mode():
+        network(torch.zeros(1, 1, side, side), torch.zeros(1))
+    return sum(counts) / side**2
+
+
+def test_the_fast_network_needs_a_fifteenth_of_the_multiplications():
+    large = multiplications(Generator(Shape(factor=2, noise_map=True)).eval())
+    fast = multiplications(Generator(Shape("fast_edsr", factor=2, blocks=16, noise_map=True)).eval())
+    assert fast == pytest.approx(305_000, rel=0.02)
+    assert 14.5 < large / fast < 16
+
+
+def test_the_fast_network_starts_near_bilinear_interpolation_on_cell_centres():
+    network = Generator(Shape("fast_edsr", factor=2, blocks=4, features=16)).eval()
+    image = random_image(1, 1, 9, 11)
+    expected = nn.functional.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)
+    with torch.inference_mode():
+        assert float((network(image) - expected).abs().max()) < 0.1
+
+
 def test_srresnet_has_the_size_of_the_paper():
     """Counted by hand from figure 4 of the paper, with one slope for each PReLU."""
     block = 2 * (64 * 64 * 9 + 64) + 2 * 128 + 1
@@ -178,6 +208,7 @@ def test_networks_without_a_noise_map_ignore_sigma():
         ({"factor": 3}, {"conv_up1", "conv_hr", "conv_last"}),
         ({"factor": 8}, {"conv_up1", "conv_up2", "conv_up3", "conv_hr", "conv_last"}),
         ({"architecture": "srresnet"}, {"upsampler", "conv_last"}),
+        ({"architecture": "fast_edsr"}, {"conv_last"}),
     ],
 )
 def test_layers_belong_to_the_trunk_or_the_upsampler(changes, upsampler):

@@ -13,7 +13,7 @@ from pipeline.config.recipe import PRESETS, Recipe, filled, preset, preset_names
 from pipeline.errors import UserError
 from tests.helpers import configuration
 
-NAMES = ["brainsr", "esrgan", "real-esrgan", "rrdb_l1", "srgan", "srresnet"]
+NAMES = ["brainsr", "esrgan", "fast", "real-esrgan", "rrdb_l1", "srgan", "srresnet"]
 
 
 def recipe_of(name: str, given: dict[str, Any] | None = None) -> Recipe:
@@ -133,6 +133,8 @@ def test_networks_are_trained_after_those_they_start_from_and_once():
     assert trained(["brainsr", "rrdb_l1"]) == ["rrdb_l1", "brainsr"]
     chained = trained(["last"], last={"starts_from": "middle"}, middle={"starts_from": "brainsr"})
     assert chained == ["rrdb_l1", "brainsr", "middle", "last"]
+    taught = {"starts_from": "fast", "teacher": "brainsr", "losses": {"distillation": 1.0}}
+    assert trained(["taught"], taught=taught) == ["fast", "rrdb_l1", "brainsr", "taught"]
     run = read_run(configuration())
     assert run.network_methods == ["pretrained", "rrdb_l1", "brainsr"]
 
@@ -172,6 +174,23 @@ def test_only_recipes_that_compare_features_need_a_vgg():
         (
             {"recipes": {"rrdb_l1": {"starts_from": "brainsr"}}},
             ("recipes.rrdb_l1.starts_from", "depends on 'rrdb_l1' itself"),
+        ),
+        (
+            {"recipes": {"rrdb_l1": {"teacher": "brainsr", "losses": {"distillation": 1.0}}}},
+            ("recipes.rrdb_l1.teacher: 'brainsr' depends on 'rrdb_l1' itself",),
+        ),
+        (
+            {"recipes": {"mine": {"teacher": "brainsrr", "losses": {"distillation": 1.0}}}},
+            ("recipes.mine.teacher: there is no network 'brainsrr'", "'brainsr'?"),
+        ),
+        ({"recipes": {"mine": {"losses": {"distillation": 1.0}}}}, ("recipes.mine", "the term requires a teacher")),
+        ({"recipes": {"mine": {"teacher": "brainsr"}}}, ("recipes.mine", "requires the loss term `distillation`")),
+        (
+            {
+                "recipes": {"brainsr": {"teacher": "pretrained", "losses": {"distillation": 1.0}}},
+                "degrade": {"factor": 2},
+            },
+            ("recipes.brainsr.teacher: realesrgan-6b (train.initial_weights) enlarges by 4, but the run by 2",),
         ),
         ({"recipes": {"scratch": {}}}, ("recipes.scratch: the name is reserved",)),
         ({"recipes": {"bicubic": {}}}, ("recipes.bicubic: the name is reserved",)),

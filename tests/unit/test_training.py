@@ -13,6 +13,7 @@ from torch import nn
 from pipeline.config.recipe import Adversarial, Recipe
 from pipeline.config.sections import Train
 from pipeline.errors import UserError
+from pipeline.inference.volume import restore_excerpt
 from pipeline.models.generator import Generator
 from pipeline.models.weights import save_generator
 from pipeline.training.augmentation.contrast import GAMMA_RANGE, SCALE_RANGE, draw_curve
@@ -26,7 +27,14 @@ from pipeline.training.schedules import (
     group_learning_rate_factor,
     learning_rate_factor,
 )
-from pipeline.training.setup import check_batch, plane_factors, starting_generator
+from pipeline.training.setup import (
+    TrainingFiles,
+    check_batch,
+    plane_factors,
+    starting_generator,
+    teacher_for,
+    training_key,
+)
 from pipeline.training.trainer import Trainer
 from pipeline.training.validation import validate
 from tests.small_training import (
@@ -323,6 +331,45 @@ def test_a_vgg_style_discriminator_and_the_other_terms_train_as_well(tmp_path):
     assert trainer.events == []
 
 
+def test_a_network_learns_from_its_teacher(tmp_path):
+    """The teacher darkens, which no network would learn from the references."""
+    teacher = tiny_generator(seed=7).eval()
+    with torch.no_grad():
+        for name in ("conv_last.weight", "conv_last.bias"):
+            teacher.network.get_parameter(name).mul_(-1)
+    before = copy.deepcopy(teacher.state_dict())
+    excerpt = small_excerpt()
+
+    def distances(losses: dict[str, float]) -> tuple[float, float]:
+        recipe = tiny_recipe(
+            steps=20, learning_rate=3e-3, losses=losses, teacher="pretrained" if "distillation" in losses else None
+        )
+        given = teacher if recipe.teacher else None
+        network = make_trainer(tmp_path / "-".join(losses), recipe, teacher=given).run()
+        estimates = [restore_excerpt(one, excerpt) for one in (network, teacher)]
+        return (
+            float(np.abs(estimates[0] - estimates[1]).mean()),
+            float(np.abs(estimates[0] - excerpt.reference.data).mean()),
+        )
+
+    taught, untaught = distances({"distillation": 1.0}), distances({"l1": 1.0})
+    assert taught[0] < untaught[0] / 2
+    assert taught[1] > untaught[1]
+    assert all(torch.equal(weight, before[name]) for name, weight in teacher.state_dict().items())
+    assert not any(weight.grad is not None for weight in teacher.parameters())
+
+
+def test_the_key_of_a_training_depends_on_its_teacher(tmp_path):
+    keys = []
+    for seed in (1, 1, 2):
+        save_generator(tmp_path / "teacher.safetensors", tiny_generator(seed))
+        files = TrainingFiles([], [], [], [], teacher=tmp_path / "teacher.safetensors")
+        keys.append(training_key(files, tiny_recipe(), tiny_settings(), 0, "code"))
+    assert keys[0] == keys[1] != keys[2]
+    with pytest.raises(UserError, match=r"teacher.safetensors: the teacher enlarges by \(4, 4\), but .* by \(2, 2\)"):
+        teacher_for(tmp_path / "teacher.safetensors", (2, 2))
+
+
 def test_training_continues_without_any_loss_term(tmp_path):
     recipe = tiny_recipe(steps=3, losses={}, adversarial={**ADVERSARIAL, "weight": 0.0})
     trainer = make_trainer(tmp_path, recipe, tiny_settings(record_every=1))
@@ -454,7 +501,7 @@ def test_a_noise_map_is_added_to_initial_weights_without_effect(tmp_path):
         assert torch.equal(untold(image), plain(image))
 
 
-@pytest.mark.parametrize("architecture", ["rrdbnet", "srresnet"])
+@pytest.mark.parametrize("architecture", ["rrdbnet", "srresnet", "fast_edsr"])
 def test_from_scratch_recipe_and_data_determine_the_shape(architecture):
     recipe = tiny_recipe(architecture=architecture, blocks=2, features=16, starts_from="scratch", noise_map=False)
     shape = starting_generator(None, recipe, (2, 2)).shape

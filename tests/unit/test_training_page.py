@@ -310,6 +310,7 @@ def test_networks_have_titles_an_order_and_colours_of_their_own():
         "bicubic",
         "pretrained",
         "rrdb_l1",
+        "fast",
         "srresnet",
         "srgan",
         "esrgan",

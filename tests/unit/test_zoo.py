@@ -14,7 +14,7 @@ from PIL import Image as Picture
 from pipeline.__main__ import main
 from pipeline.config.demo import DEMO
 from pipeline.config.known import known_sources
-from pipeline.config.load import read_run
+from pipeline.config.load import read_run, read_yaml
 from pipeline.config.shipped import shipped_networks
 from pipeline.errors import UserError
 from pipeline.models.record import NetworkRecord, TrainingDomain
@@ -23,7 +23,7 @@ from pipeline.models.zoo import checked_weights
 from pipeline.models.zoo.__main__ import app
 from pipeline.sources.download_record import read_download
 from pipeline.tables.network_gains import NETWORK_GAINS, NetworkGain
-from tests.helpers import load_nifti, ras_affine, run_step, synthetic_head, write_nifti
+from tests.helpers import CHECKOUT, load_nifti, ras_affine, run_step, synthetic_head, write_nifti
 from tests.small_training import tiny_generator
 
 HEAD = (24, 28, 20)
@@ -34,9 +34,9 @@ GAINS = (
 )
 
 
-def ship(folder: Path, name: str, **changes) -> None:
+def ship(folder: Path, name: str, factor: int = 2, **changes) -> None:
     """Add a network with random weights to the networks that ship."""
-    network = tiny_generator(factor=2, **changes)
+    network = tiny_generator(factor=factor, **changes)
     domain = TrainingDomain(noise_sigma=(0.0, 0.06), voxel_mm=(1.0, 2.5), foreground_quantiles=((0.9, 1.0),))
     direction = "through_plane" if changes else "in_plane"
     network.record = NetworkRecord(direction=direction, domain=domain)
@@ -142,6 +142,25 @@ def test_a_baseline_enlarges_within_the_slices(tmp_path, capsys):
     Picture.fromarray(colours).save(tmp_path / "cells.png")
     assert main(["apply", str(tmp_path / "cells.png"), "--model", "bspline3", "--factor", "2"]) == 0
     assert Picture.open(tmp_path / "cells_sr.png").size == (128, 128)
+
+
+def test_configurations_of_networks_that_ship_are_sound_and_share_their_data(zoo, tmp_path):
+    ship(tmp_path, "mri-x4", factor=4)
+    runs = {path.stem: read_run(read_yaml(path)) for path in sorted((CHECKOUT / "examples/zoo").glob("*.yaml"))}
+    assert {"mri-thick", "mri-x2", "mri-x2-fast", "mri-x4", "mri-x4-fast"} <= runs.keys()
+    splits = {(volume.source, volume.split) for volume in runs["mri-x4"].volumes}
+    for name, run in runs.items():
+        assert run.run == name
+        assert run.volumes == runs["mri-x4"].volumes or name == "mri-thick"
+        assert {(volume.source, volume.split) for volume in run.volumes} <= splits
+        assert all(source in known_sources() for volume in run.volumes for source in volume.source_names)
+        assert run.recipe(run.infer.deliver).degradations
+    fast = runs["mri-x2-fast"]
+    assert (fast.degrade.factor, fast.train.initial_weights) == (2, "mri-x2")
+    assert fast.trained_methods == ["fast", "distilled"]
+    assert fast.recipe("distilled").teacher == "pretrained"
+    assert fast.recipe("distilled").degradations == runs["mri-x2"].recipe("rrdb_l1").degradations
+    assert runs["mri-x4-fast"].recipe("fast").degradations == runs["mri-x4"].recipe("rrdb_l1").degradations
 
 
 def test_a_network_that_ships_is_an_initial_network(zoo, tmp_path):

@@ -36,6 +36,7 @@ use rule train as train_otherwise with:
         val_hr=expand(EXTRACTED, volume=RUN.ids("val")),
         val_lr=expand(DEGRADED_OTHERWISE, volume=RUN.ids("val"), allow_missing=True),
         start=pretrained,
+        teacher=[],
         perceptual=[],
     output:
         generator=f"{MISMATCH}/{{degradation}}/model/generator.safetensors",

@@ -139,6 +139,13 @@ rule train:
                 for method, recipe in RECIPES.items()
             },
         ),
+        teacher=by(
+            "method",
+            {
+                method: expand(GENERATOR, method=recipe.teacher or [])
+                for method, recipe in RECIPES.items()
+            },
+        ),
         perceptual=by(
             "method",
             {
@@ -184,5 +191,12 @@ rule train:
         "Training {wildcards.method}; follow the log with: tail -f {log}"
     shell:
         "{resources.srun} python -m {resources.launch} pipeline.steps train --hr {input.hr:q} --lr {input.lr:q} --val-hr {input.val_hr:q} --val-lr {input.val_lr:q}"
-        " --start-from {input.start:q} --perceptual {input.perceptual:q} --output {params.folder:q} --checkpoints {params.checkpoints:q} --recipe {params.recipe:q}"
+        " --start-from {input.start:q} --teacher {input.teacher:q} --perceptual {input.perceptual:q} --output {params.folder:q} --checkpoints {params.checkpoints:q} --recipe {params.recipe:q}"
         " --source {params.source:q} --terms {params.terms:q} --seed {params.seed} --device {resources.device} --settings {params.settings:q} > {log:q} 2>&1"
+
+
+# All networks of a run and nothing else, on demand: snakemake --cores 8 networks
+rule networks:
+    input:
+        expand(GENERATOR, method=RUN.trained_methods),
+    localrule: True

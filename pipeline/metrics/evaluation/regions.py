@@ -30,8 +30,8 @@ def region_mask(reference: Image, region: str) -> NDArray[np.bool_]:
     """
     if region == INTERIOR:
         slices = np.moveaxis(reference.masks["foreground"], reference.slice_axis, 0)
-        deep = [ndimage.distance_transform_edt(np.pad(one, 1))[1:-1, 1:-1] > EDGE_VOXELS for one in slices]
-        return np.moveaxis(np.stack(deep), 0, reference.slice_axis)
+        distances = [np.asarray(ndimage.distance_transform_edt(np.pad(one, 1))) for one in slices]
+        return np.moveaxis(np.stack(distances)[:, 1:-1, 1:-1] > EDGE_VOXELS, 0, reference.slice_axis)
     if region == "whole":
         return reference.masks.get("picture", np.ones(reference.data.shape, dtype=bool))
     return reference.masks[region]

@@ -6,4 +6,7 @@ size from (batch, shape.in_channels, y, x) to (batch, shape.channels, factor y, 
 Its first and last convolution are named `conv_first` and `conv_last` and are not followed by an activation, so that
 channels can be folded or added by changing these two alone. The blocks of its trunk are a `Sequential` named `body`,
 and use no random numbers.
+
+An optional constant `IS_FAST = True` marks networks for computers without a GPU: by default, `brainsr apply` computes
+them once, without an uncertainty map.
 """

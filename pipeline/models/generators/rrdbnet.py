@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from pipeline.errors import UserError
 from pipeline.models.generator import Shape
+from pipeline.models.pixel_unshuffle import unshuffled
 
 RESIDUAL_SCALE = 0.2
 """Residuals are scaled down before they are added, which keeps deep stacks stable (section 3.1 of the paper)."""
@@ -178,18 +179,10 @@ class RRDBNet(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """Map (batch, in_channels, y, x) to (batch, channels, factors[0] y, factors[1] x), normalised intensities."""
         height, width = image.shape[-2:]
-        shallow = self.conv_first(self._unshuffled(image))
+        shallow = self.conv_first(unshuffled(image, self.unshuffle))
         features = shallow + self.conv_body(self.body(shallow))
         for step, convolution in zip(self.steps, self.enlarging(), strict=True):
             fused = self.training or self.fuse_upsampling
             features = _activate(upsample(features, step, convolution, fused=fused))
         result = self.conv_last(_activate(self.conv_hr(features)))
         return result[..., : height * self.factors[0], : width * self.factors[1]]
-
-    def _unshuffled(self, image: Tensor) -> Tensor:
-        """Apply the pixel-unshuffle; sizes that are not multiples of its factor are padded at the high end."""
-        if self.unshuffle == 1:
-            return image
-        bottom, right = (-size % self.unshuffle for size in image.shape[-2:])
-        padded = functional.pad(image, (0, right, 0, bottom), mode="replicate")
-        return functional.pixel_unshuffle(padded, self.unshuffle)

@@ -118,28 +118,29 @@ def ship(
 
 
 def _stages(run: Run, method: str) -> list[Recipe]:
-    """Return the recipes of a method and of the networks that it starts from.
+    """Return the recipes of a method and of all networks that its training reads, directly or through others.
 
     Raises:
         UserError: the configuration does not train the method.
     """
     if method not in run.trained_methods:
         raise UserError(f"{run.run}: trains {', '.join(run.trained_methods) or 'nothing'}, but not {method!r}.")
-    stages = [run.recipe(method)]
-    while stages[-1].starts_from in run.trained_methods:
-        stages.append(run.recipe(stages[-1].starts_from))
-    return stages
+    names = [method]
+    for name in names:
+        earlier = run.recipe(name).earlier_networks
+        names.extend(one for one in earlier if one in run.trained_methods and one not in names)
+    return [run.recipe(name) for name in names]
 
 
 def _training_sources(run: Run, stages: Sequence[Recipe]) -> dict[str, Source]:
-    """Return the sources of all training and validation volumes, and those of an initial network that ships.
+    """Return the sources of all training and validation volumes, and those of an initial network or teacher that ships.
 
     Raises:
         UserError: one is not a known source, so that a later run could test on it unnoticed.
     """
     names = [name for volume in run.volumes if volume.split in ("train", "val") for name in volume.source_names]
     initial = shipped_networks().get(run.train.initial_weights)
-    if initial is not None and stages[-1].starts_from == PRETRAINED:
+    if initial is not None and any(PRETRAINED in stage.earlier_networks for stage in stages):
         names.extend(initial.training_sources)
     known = known_sources()
     unknown = sorted({name for name in names if name not in known})
@@ -198,7 +199,7 @@ def model_card(
         name: of the network.
         entry: its entry of the table.
         run: configuration of its training.
-        stages: recipes of the network and of those that it starts from.
+        stages: recipes of the network and of those that its training read.
         sources: sources of the training and validation volumes.
         recorded: model card that the training wrote.
     """
