@@ -142,7 +142,7 @@ def combined(head: Head, setting: Setting, true: Sequence[Rigid]) -> tuple[Combi
     with tempfile.TemporaryDirectory() as folder:
         sources = simulate(head, setting, Path(folder), seed_of(head))
         before = time.perf_counter()
-        scans = read_scans(sources, move=move)
+        scans = read_scans(sources, move=setting.motion != "none")
     read = time.perf_counter()
     if setting.motion == "given":
         scans = tuple(scan.moved(motion) for scan, motion in zip(scans, true, strict=True))
@@ -307,7 +307,7 @@ def accuracy_tables(rows: Sequence[Row]) -> str:
     ]
     parts += ["\n## Cost\n", table(["setting", *COSTS.values()], lines)]
     lines = [
-        [row["head"], row["setting"], ", ".join(_failed(row["gates"])), str(_left_out(row)), row.get("refused", "")]
+        [row["head"], row["setting"], ", ".join(_failed(row.get("gates", {}))), _left_out(row), row.get("refused", "")]
         for row in rows
         if "refused" in row or _failed(row["gates"]) or _left_out(row)
     ]
@@ -352,7 +352,7 @@ def _failed(gates: Mapping[str, Mapping[str, Sequence[float]]]) -> list[str]:
 
 
 def _left_out(row: Row) -> str:
-    return ", ".join(f"{scan}: {indices}" for scan, indices in row["left_out"].items() if indices)
+    return ", ".join(f"{scan}: {indices}" for scan, indices in row.get("left_out", {}).items() if indices)
 
 
 def calibration_table(training: Path, test: Path) -> str:

@@ -16,7 +16,7 @@ from pipeline.config.bids.names import derivative_path
 from pipeline.config.known import known_sources
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, preset, preset_names, preset_recipe
 from pipeline.config.sections import NETWORK_FACTORS, REFERENCE, Degrade, Evaluate, Infer, Reading, Train
-from pipeline.config.shipped import restores_any_ratio, shipped_networks
+from pipeline.config.shipped import is_any_ratio, restores_any_ratio, shipped_networks
 from pipeline.config.sources import HttpSource, LocalSource, Network, PackageSource, S3Source, ShippedSource, Source
 from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS, Volume
 
@@ -274,7 +274,7 @@ def check_train(
         nearest = plugins.suggest(train.initial_weights, networks)
         yield f"train.initial_weights: {train.initial_weights!r} is unknown; {nearest}"
     elif restores_any_ratio(train.initial_weights, _trained(methods, recipes).values()):
-        yield from _check_any_ratio(train, network, degrade, _trained(methods, recipes))
+        yield from _check_any_ratio(train, degrade, _trained(methods, recipes))
     elif not degrade.suits_networks:
         if methods:
             factors = ", ".join(map(str, NETWORK_FACTORS))
@@ -294,7 +294,7 @@ def check_train(
         yield f"train.perceptual_weights: {train.perceptual_weights!r} is unknown; {nearest}"
 
 
-def _check_any_ratio(train: Train, network: Network, degrade: Degrade, trained: Mapping[str, Recipe]) -> Iterator[str]:
+def _check_any_ratio(train: Train, degrade: Degrade, trained: Mapping[str, Recipe]) -> Iterator[str]:
     """Check a run whose networks restore thick slices of any ratio."""
     if degrade.direction != "through_plane":
         yield f"degrade.direction: networks of any ratio restore thick slices: through_plane, not {degrade.direction}"
@@ -306,11 +306,14 @@ def _check_any_ratio(train: Train, network: Network, degrade: Degrade, trained: 
         )
     if trained and train.self_supervised:
         yield "train.self_supervised: networks of any ratio (ratio_range) are trained on references; set it to false"
-    if not restores_any_ratio(train.initial_weights, ()) and not _has_trunk(network):
-        yield (
-            f"train.initial_weights: {train.initial_weights} cannot initialise networks of any ratio (ratio_range); "
-            "choose an rrdbnet of factor 3 or more"
-        )
+    if is_any_ratio(train.initial_weights):
+        return
+    for name, recipe in trained.items():
+        if PRETRAINED in recipe.earlier_networks:
+            yield (
+                f"recipes.{name}: {train.initial_weights} (train.initial_weights) has a fixed factor and cannot "
+                "initialise or teach networks of any ratio (ratio_range); set starts_from: scratch, or choose mri-thick"
+            )
 
 
 def _has_trunk(network: Network) -> bool:
@@ -398,8 +401,8 @@ def check_teachers(
 
 
 def _trained(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> dict[str, Recipe]:
-    """Return the recipes of all networks that a run trains, by name, as far as the configuration contains them."""
-    return {name: recipes[name] for method in methods for name in _with_earlier(method, recipes) if name in recipes}
+    """Return the recipes of all networks that a run trains, by name."""
+    return {name: _recipe_of(name, recipes) for method in methods for name in _with_earlier(method, recipes)}
 
 
 def unused_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> list[str]:
@@ -457,5 +460,8 @@ def check_reading(
 def _all_methods(methods: Sequence[str], recipes: Mapping[str, Recipe], degrade: Degrade, train: Train) -> list[str]:
     """Return all methods of a run: trained networks, the pretrained network and the baselines."""
     trained = dict.fromkeys(name for method in methods for name in _with_earlier(method, recipes))
-    exist = methods or degrade.suits_networks or restores_any_ratio(train.initial_weights, ())
-    return [*trained, *([PRETRAINED] if exist else []), *plugins.names("pipeline.baselines")]
+    if restores_any_ratio(train.initial_weights, _trained(methods, recipes).values()):
+        exists = is_any_ratio(train.initial_weights)
+    else:
+        exists = bool(methods) or degrade.suits_networks
+    return [*trained, *([PRETRAINED] if exists else []), *plugins.names("pipeline.baselines")]

@@ -37,7 +37,7 @@ from pipeline.config.finding import find_all
 from pipeline.config.finding.items import holds, shortened
 from pipeline.config.known import known_sources
 from pipeline.config.mistakes import explain, key_path, shown
-from pipeline.config.recipe import Recipe, filled
+from pipeline.config.recipe import PRETRAINED, Recipe, filled
 from pipeline.config.run import NOT_TESTED, Run
 from pipeline.config.sections import is_self_supervised
 from pipeline.config.sources import LocalSource
@@ -220,7 +220,7 @@ def check_files(run: Run) -> None:
     Raises:
         UserError: lists all missing files, one per line.
     """
-    weights = [run.train.initial_weights] if run.network_methods else []
+    weights = [run.train.initial_weights] if PRETRAINED in run.network_methods else []
     if run.evaluate.needs_features or any(run.recipe(method).needs_perceptual for method in run.trained_methods):
         weights.append(run.train.perceptual_weights)
     used = [name for volume in run.volumes for name in (*volume.source_names, volume.segmentation) if name]

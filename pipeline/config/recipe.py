@@ -24,8 +24,6 @@ from pipeline.config.volumes import Identifier
 
 PRESETS = Path(__file__).with_name("recipes")
 SCRATCH, PRETRAINED = "scratch", "pretrained"
-UNSHUFFLED = 4
-"""Pixel-unshuffle factor of networks of any ratio."""
 DISTILLATION = "distillation"
 """Loss term that compares with the result of the teacher."""
 
@@ -168,10 +166,8 @@ class Recipe(Section):
             raise ValueError(f"ratio_range: [{low}, {high}] must be ascending")
         if not self.noise_map:
             raise ValueError("ratio_range: a network of any ratio is given the noise level; set noise_map: true")
-        if self.architecture != "rrdbnet":
-            raise ValueError("ratio_range: networks of any ratio have the architecture rrdbnet")
-        if self.patch_lr % UNSHUFFLED:
-            raise ValueError(f"ratio_range: patch_lr must be a multiple of {UNSHUFFLED}, the pixel-unshuffle")
+        if self.starts_from == SCRATCH and self.architecture != "fast_edsr":
+            raise ValueError("ratio_range: networks of any ratio have the architecture fast_edsr")
 
     @property
     def needs_perceptual(self) -> bool:

@@ -96,7 +96,12 @@ def restores_any_ratio(initial_weights: str, recipes: Iterable[Recipe]) -> bool:
     ranges = [recipe.ratio_range for recipe in recipes]
     if ranges:
         return any(ranges)
-    shipped = shipped_networks().get(initial_weights)
+    return is_any_ratio(initial_weights)
+
+
+def is_any_ratio(name: str) -> bool:
+    """Return whether a network ships under this name that restores thick slices of any ratio."""
+    shipped = shipped_networks().get(name)
     return shipped is not None and shipped.factor is None
 
 

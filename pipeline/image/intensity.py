@@ -214,8 +214,10 @@ class IntensityMap:
 
     def to_physical(self, normalised: NDArray[np.floating]) -> NDArray[np.float64]:
         """Map normalised to physical intensities, float64."""
-        values = np.asarray(normalised, dtype=np.float64)
-        return values * self._along_slices(self.scale, values) + self._along_slices(self.offset, values)
+        values = np.asarray(normalised)
+        physical = np.multiply(values, self._along_slices(self.scale, values), dtype=np.float64)
+        physical += self._along_slices(self.offset, values)
+        return physical
 
     @property
     def shown_range(self) -> IntensityRange:
@@ -239,13 +241,15 @@ class IntensityMap:
         Returns:
             The stored values, and the number of values that were clipped to that range.
         """
-        stored = (self.to_physical(normalised) - self.intercept) / self.slope
+        stored = self.to_physical(normalised)
+        if (self.slope, self.intercept) != (1, 0):
+            stored = (stored - self.intercept) / self.slope
         dtype = np.dtype(self.dtype)
         if dtype.kind == "f":
             return stored.astype(dtype), 0
         lowest, highest = limits or (np.iinfo(dtype).min, np.iinfo(dtype).max)
         rounded = np.rint(stored)
-        saturated = int(np.count_nonzero((rounded < lowest) | (rounded > highest)))
+        saturated = int(np.count_nonzero(rounded < lowest) + np.count_nonzero(rounded > highest))
         return clip_to(rounded, lowest, highest).astype(dtype), saturated
 
 

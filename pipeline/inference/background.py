@@ -26,8 +26,9 @@ from pipeline.physics.grid import Cut, padded_size
 
 SIDE_MULTIPLE = 4
 """The sides of windows are multiples of this, which reduces the number of different sizes."""
-NEW_SIZE_VOXELS = 4096
-"""Cost of preparing a network for another window size, as the number of low-resolution voxels restored in that time."""
+NEW_SIZE_VOXELS, NEW_SIZE_VOXELS_FAST = 4096, 32768
+"""Cost of preparing a network, and a fast network, for another window size, as the number of low-resolution voxels
+restored in that time."""
 
 TOLERANCE_SHARE = 0.5
 """Maximum measured change as a fraction of the tolerance, since slices that were not measured may change more."""
@@ -158,17 +159,20 @@ def _interpolated_tissue(slices: NDArray[np.bool_], axis: int, factor: float) ->
     return np.take(near, cells, axis)
 
 
-def windows_around(tissue: NDArray[np.bool_], margin: int | None, passes: int = 1) -> list[Window | None]:
+def windows_around(
+    tissue: NDArray[np.bool_], margin: int | None, passes: int = 1, *, is_fast: bool = False
+) -> list[Window | None]:
     """Return the window of each slice that is computed by the network; None for slices without tissue.
 
     Args:
         tissue: shape (slice, rows, columns).
         margin: background to be computed on all sides of the tissue, in voxels; None for the whole of each slice.
         passes: number of forward passes per window; with more passes, more different sizes are worth their preparation.
+        is_fast: whether the network is a fast one, for which fewer sizes are worth it.
     """
     exact = [_around(one, max(one.shape) if margin is None else margin) for one in tissue]
     counts = Counter(window.shape for window in exact if window)
-    merged = _merged(counts, passes)
+    merged = _merged(counts, passes, NEW_SIZE_VOXELS_FAST if is_fast else NEW_SIZE_VOXELS)
     return [window and Window(*map(Span.extended, window, merged[window.shape])) for window in exact]
 
 
@@ -188,7 +192,7 @@ def _around(tissue: NDArray[np.bool_], margin: int) -> Window | None:
     return Window(*spans)
 
 
-def _merged(counts: Counter[tuple[int, int]], passes: int) -> dict[tuple[int, int], tuple[int, int]]:
+def _merged(counts: Counter[tuple[int, int]], passes: int, new_size: int) -> dict[tuple[int, int], tuple[int, int]]:
     """Map each window size to the one that is computed; sizes are merged where this takes less time."""
     members, number = {shape: [shape] for shape in counts}, dict(counts)
 
@@ -197,7 +201,7 @@ def _merged(counts: Counter[tuple[int, int]], passes: int) -> dict[tuple[int, in
 
     def saved(pair: Sequence[tuple[int, int]]) -> int:
         rows, columns = joined(pair)
-        return NEW_SIZE_VOXELS - passes * sum(number[one] * (rows * columns - one[0] * one[1]) for one in pair)
+        return new_size - passes * sum(number[one] * (rows * columns - one[0] * one[1]) for one in pair)
 
     while len(members) > 1:
         best = max(combinations(sorted(members), 2), key=saved)

@@ -26,6 +26,7 @@ from pipeline.image.missing_values import MASK as MISSING
 from pipeline.image.normalisation import normalise
 from pipeline.inference.choice import Weights, log_measured_gain
 from pipeline.inference.domain import describe_domain, enlarged_voxels, outside_domain
+from pipeline.inference.error_map import UncertaintyKind
 from pipeline.inference.large_images import restore_large, uncertainty_large
 from pipeline.inference.restoration import (
     MAGNITUDE_NOISE,
@@ -43,6 +44,7 @@ from pipeline.inference.result_check import (
     without_outliers,
 )
 from pipeline.inference.thick_slices import as_thick_slices, without_stripes
+from pipeline.models.calibration import intervals_for
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
@@ -57,7 +59,7 @@ logger = logging.getLogger(__name__)
 NOISE_RATIO, NOISE_MARGIN = 2.0, 0.01
 """A given noise level contradicts the image if it differs from the estimate by more than this factor and by more than
 this fraction of the intensity range."""
-MAP_WRITTEN = "%s: uncertainty map written, the TTA standard deviation times %.3g"
+MAP_WRITTEN = "%s: uncertainty map written: %s"
 BIDS_NAME = re.compile(r"sub-[A-Za-z0-9]+_(.+_)?[A-Za-z0-9]+$")
 
 
@@ -70,7 +72,7 @@ def restore_file(
     settings: Infer,
     device: str,
     uncertainty: bool | None = None,
-    calibration: float = 1.0,
+    calibration: Path | None = None,
     thickness_mm: float | None = None,
     original: Image | None = None,
 ) -> None:
@@ -86,39 +88,45 @@ def restore_file(
         device: auto, cpu or cuda.
         uncertainty: whether the uncertainty map is written. By default it is, except for fast networks and for images
             that are restored tile by tile.
-        calibration: factor by which the TTA standard deviation is multiplied.
+        calibration: uncertainty/calibration.json of the network's run; by default, the map is that of the intervals
+            stored with the network, or else the TTA standard deviation.
         thickness_mm: slice thickness given by the user, in mm.
         original: the image as read from the source, if it was read already.
 
     Raises:
         UserError: the output would replace the input, a file cannot be read, the image has no foreground, the network
-            does not fit the image, the device is not available, or the result contradicts its input.
+            does not fit the image, the calibration is that of another network, the device is not available, or the
+            result contradicts its input.
     """
     check_no_overwrite(source, output)
     use_threads(settings.threads)
     weights = model if isinstance(model, Weights) else Weights(model, str(model))
     network = load_generator(weights.path).to(choose_device(device)).eval()
+    digest = sha256_of(weights.path)
+    intervals = intervals_for(calibration, weights.path, digest) if calibration else network.record.error_intervals
+    kind = UncertaintyKind(intervals)
     if is_large(source, part.series):
         if thickness_mm is not None:
             raise UserError(f"{source}: --thickness-mm does not apply to images that are restored tile by tile.")
-        factor = calibration if uncertainty else None
-        _restore_in_tiles(network, sha256_of(weights.path), source, part, settings, output, factor)
+        _restore_in_tiles(network, digest, source, part, settings, output, kind if uncertainty else None)
         return
     original = with_thickness(original or format_of(source).read(source, part), thickness_mm, str(source))
     check_output(output, original)
     log_profile(original, str(source))
     with about(str(source)):
         normalised = normalise(original, extraction)
-    if network.shape.slice_maps:
-        with about(str(source)):
-            _restore_thick(network, weights, source, output, normalised, settings, uncertainty, calibration)
-        return
-    image = as_low_resolution(normalised, network.shape.factor, direction_of(network))
+    any_ratio = network.shape.slice_maps
+    with about(str(source)):
+        if any_ratio:
+            image = _thick_slices(normalised, settings, source.name)
+        else:
+            image = as_low_resolution(normalised, network.shape.factor, direction_of(network))
     with_map = not network.is_fast if uncertainty is None else uncertainty
     count = image.stack.channel_count
     channels = [image.with_data(channel) for channel in split_channels(image.data, count)]
+    restore = _restore_thick if any_ratio else _restore_channel
     with about(str(source)):
-        results = [_restore_channel(network, source, one, settings, tta=with_map) for one in channels]
+        results = [restore(network, source, one, settings, tta=with_map) for one in channels]
     masks = split_channels(normalised.masks["foreground"], count)
     for one, mask, result in zip(channels, masks, results, strict=True):
         _compare_with_training(network, source, one, foreground_quantiles(one.data, mask), result.sigma)
@@ -126,59 +134,20 @@ def restore_file(
         log_measured_gain(weights, source.name, contrast_of(source), factor, result.sigma, enlarged_voxels(one))
     restored = interleave_channels([result.restored for result in results])
     sigmas = [_noise_level(source, *pair, settings) for pair in zip(channels, results, strict=True)]
-    check_agreement(source, _agreement(original.data, image, restored, sigmas), force=settings.force)
-    spreads = [result.tta_std for result in results if result.tta_std is not None]
-    _write(source, output, image, restored, interleave_channels(spreads) if spreads else None, calibration)
-
-
-def _restore_thick(
-    network: Generator,
-    weights: Weights,
-    source: Path,
-    output: Path,
-    normalised: Image,
-    settings: Infer,
-    uncertainty: bool | None,
-    calibration: float,
-) -> None:
-    """Restore a scan with thick slices by a network of any ratio, whose result agrees with the slices.
-
-    Raises:
-        UserError: its slices are not thick, or the result contradicts the scan.
-    """
-    if normalised.stack.channel_count > 1:
-        raise UserError("has several channels, but this network restores grey scans; select one with --channel.")
-    image = without_stripes(as_thick_slices(normalised, settings.noise_sigma, None, source.name), source.name)
-    limited(image.data).log(source)
-    result = restore_measured([network], image, settings, with_tta_std=uncertainty is not False)
-    # Ringing around a dark background would be clipped by files of unsigned integers, which would seem a loss.
-    restored = np.maximum(result.restored, image.data.min())
-    quantiles = foreground_quantiles(normalised.data, normalised.masks["foreground"])
-    _compare_with_training(network, source, image, quantiles, result.sigma)
-    ratio = max(image.forward_model.factors)
-    log_measured_gain(weights, source.name, contrast_of(source), ratio, result.sigma, enlarged_voxels(image))
-    agreement = agreement_with_measurement(restored, image.data, image.forward_model)
+    if any_ratio:
+        agreement = agreement_with_measurement(restored, image.data, image.forward_model)
+    else:
+        agreement = _agreement(original.data, image, restored, sigmas)
     check_agreement(source, agreement, force=settings.force)
-    _write(source, output, image, restored, result.tta_std, calibration)
-
-
-def _write(
-    source: Path,
-    output: Path,
-    image: LowResolutionImage,
-    restored: NDArray[np.float32],
-    tta_std: NDArray[np.float32] | None,
-    calibration: float,
-) -> None:
-    """Write the result and its uncertainty map, if there is one."""
     clipped = write_prediction(output, image, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, image.data.shape, restored.shape, clipped)
     path = uncertainty_path(output)
-    if tta_std is None:
+    if not with_map:
         _warn_of_earlier_map(path)
         return
-    write_quantity(path, restored_image(image, calibration * tta_std))
-    logger.info(MAP_WRITTEN, path, calibration)
+    maps = [_uncertainty(kind, *pair) for pair in zip(channels, results, strict=True)]
+    write_quantity(path, restored_image(image, interleave_channels(maps)))
+    logger.info(MAP_WRITTEN, path, kind.description)
 
 
 def check_no_overwrite(source: Path, output: Path) -> None:
@@ -281,6 +250,34 @@ def _restore_channel(
     return result._replace(restored=within.added_to(result.restored, image.forward_model.whole_factors))
 
 
+def _thick_slices(image: Image, settings: Infer, name: str) -> LowResolutionImage:
+    """Return a scan with thick slices as the input of a network of any ratio.
+
+    Raises:
+        UserError: it has several channels, or its slices are not thick.
+    """
+    if image.stack.channel_count > 1:
+        raise UserError("has several channels, but this network restores grey scans; select one with --channel.")
+    return without_stripes(as_thick_slices(image, settings.noise_sigma, None, name), name)
+
+
+def _restore_thick(
+    network: Generator, source: Path, image: LowResolutionImage, settings: Infer, *, tta: bool
+) -> Restored:
+    """Restore a scan with thick slices by a network of any ratio; the result agrees with the slices."""
+    limited(image.data).log(source)
+    result = restore_measured([network], image, settings, with_tta_std=tta)
+    # Ringing around a dark background would be clipped by files of unsigned integers, which would seem a loss.
+    return result._replace(restored=np.maximum(result.restored, image.data.min()))
+
+
+def _uncertainty(kind: UncertaintyKind, image: LowResolutionImage, result: Restored) -> NDArray[np.float32]:
+    """Return the uncertainty map of one channel."""
+    assert result.tta_std is not None
+    factors = image.forward_model.factors
+    return kind.of(result.restored, image.data, result.tta_std, factors)
+
+
 def _compare_with_training(
     network: Generator, source: Path, image: LowResolutionImage, quantiles: Quantiles, sigma: float
 ) -> None:
@@ -347,9 +344,9 @@ def _restore_in_tiles(
     part: Part,
     settings: Infer,
     output: Path,
-    calibration: float | None,
+    uncertainty: UncertaintyKind | None,
 ) -> None:
-    """Restore an image that does not fit into memory, and write its uncertainty map if `calibration` is given."""
+    """Restore an image that does not fit into memory, and write an uncertainty map if its kind is given."""
     if direction_of(network) == "isotropic" or network.shape.slice_maps:
         raise UserError(
             f"{source}: an image of this size is restored slice by slice, but this network works across slices; "
@@ -360,8 +357,8 @@ def _restore_in_tiles(
         clipped = restore_large(network, wanted, settings, output, digest)
         logger.info("%s: restored tile by tile, %d pixels clipped", source, clipped)
         path = uncertainty_path(output)
-        if calibration is None:
+        if uncertainty is None:
             _warn_of_earlier_map(path)
         else:
-            uncertainty_large(network, wanted, settings, path, digest, calibration)
-            logger.info(MAP_WRITTEN, path, calibration)
+            uncertainty_large(network, wanted, settings, path, digest, uncertainty)
+            logger.info(MAP_WRITTEN, path, uncertainty.description)

@@ -222,7 +222,10 @@ def _restore_slices(
             restored = np.concatenate(list(_in_batches(slices, restorer, bar)), axis=-3)
         else:
             windows = windows_around(
-                tissue_in_slices(background.tissue, cut, remaining), background.margin, restorer.passes
+                tissue_in_slices(background.tissue, cut, remaining),
+                background.margin,
+                restorer.passes,
+                is_fast=restorer.network.is_fast,
             )
             restored = _within_windows(slices, windows, restorer, bar)
     return np.moveaxis(restored, (-3, -2, -1), [axis - 3 for axis in cut])

@@ -63,16 +63,15 @@ def _adapted(source: Source, network: Generator) -> list[str]:
     """Describe the adaptation to another factor or other axes; nothing where there was none."""
     if source.network is None or (source.network.factor, source.network.factor) == network.factors:
         return []
-    before = "is the interpolation" if network.shape.slice_maps else "is poor"
     return [
         f"- Adaptation: trained for factor {source.network.factor}; the layers that fit were transferred to a network",
-        f"  that {_enlarges(network)}; its result {before} before fine-tuning",
+        f"  that {_enlarges(network)}, whose results are poor before fine-tuning",
     ]
 
 
 def _enlarges(network: Generator) -> str:
     if network.shape.slice_maps:
-        return "restores thick slices of any ratio, interpolated to the voxel size within them"
+        return "restores planes across thick slices of any ratio, reconstructed on the grid of the result"
     rows, columns = network.factors
     return f"enlarges by {columns}" if rows == columns else f"enlarges columns alone, by {columns}"
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from pipeline.config.sources import ShippedSource, Source
 from pipeline.errors import UserError
-from pipeline.models.generator import Along, Generator, Shape, enlarging_by, restoring_any_ratio
+from pipeline.models.generator import Along, Generator, Shape, enlarging_by
 from pipeline.models.generators.rrdbnet import UNSHUFFLE
 from pipeline.models.record import NetworkRecord
 from pipeline.models.vgg import VggFeatures, read_vgg
 from pipeline.models.weights import fold_to_one_channel, load_generator, read_weights
 
 
-def one_channel_generator(weights: Path, source: Source, factor: int | None, along: Along) -> Generator:
+def one_channel_generator(weights: Path, source: Source, factor: int, along: Along) -> Generator:
     """Read the weights of a source and fold them to one channel.
 
     Where the source's network enlarges by another factor, the layers that fit are kept. Networks that ship have one
@@ -23,7 +23,7 @@ def one_channel_generator(weights: Path, source: Source, factor: int | None, alo
     Args:
         weights: .bin (ncnn), .pth or .safetensors file.
         source: its entry in the table of sources, which describes the network's shape.
-        factor: enlargement of the slices; None for a network that restores thick slices of any ratio.
+        factor: enlargement of the slices.
         along: axes of a slice that are enlarged.
 
     Raises:
@@ -42,12 +42,14 @@ def one_channel_generator(weights: Path, source: Source, factor: int | None, alo
     return _adapted(single, factor, along)
 
 
-def _adapted(network: Generator, factor: int | None, along: Along) -> Generator:
-    """Return a network of another factor or other axes; the record of the training then applies no more."""
-    if factor is None:
-        adapted = restoring_any_ratio(network)
-    else:
-        adapted = enlarging_by(network, replace(network.shape, factor=factor, along=along))
+def _adapted(network: Generator, factor: int, along: Along) -> Generator:
+    """Return a network of another factor or other axes; the record of the training then applies no more.
+
+    Networks of any ratio have no factor and are returned unchanged.
+    """
+    if network.shape.slice_maps:
+        return network
+    adapted = enlarging_by(network, replace(network.shape, factor=factor, along=along))
     if adapted is not network:
         adapted.record = NetworkRecord()
     return adapted

@@ -44,7 +44,8 @@ def device_name(device: torch.device) -> str:
 def use_threads(count: int) -> None:
     """Set the number of threads, on which the order of summation and thus the last digits depend."""
     torch.set_num_threads(count)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # As use_deterministic_algorithms(True, warn_only=True), but without importing the compiler, which takes seconds.
+    torch.set_deterministic_debug_mode("warn")
     # Filling uninitialised memory takes time, and nothing reads memory that it has not written.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
 

@@ -1,7 +1,8 @@
 """The generator: a network of any architecture, with or without maps of acquisition parameters as additional inputs.
 
-Most networks enlarge their input by a fixed factor. Networks of any ratio restore thick slices that were interpolated
-to the voxel size within the slices: they change no size, and are given spacing and thickness of the slices.
+Most networks enlarge their input by a fixed factor. Networks of any ratio restore planes across thick slices that were
+reconstructed on the grid of the result (`pipeline.physics.slice_sampling`): they change no size, and are given spacing
+and thickness of the slices.
 """
 
 from __future__ import annotations
@@ -32,8 +33,6 @@ SLICE_MAP_SCALE = 0.125
 
 FIRST_WEIGHT = "conv_first.weight"
 """Name of the weights of the first convolution, in every architecture."""
-LAST_LAYER = ("conv_last.weight", "conv_last.bias")
-"""Names of the parameters of the last convolution, in every architecture."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,12 @@ class Shape:
     noise_map: bool = False
     """whether the standard deviation of the noise is an additional input channel"""
     along: Along = "both"
-    """axes of a slice that are enlarged; "columns" leaves the number of rows as it is"""
+    """axes of a slice that are enlarged; "columns" leaves the number of rows as it is. Networks of any ratio, whose
+    factor is 1, restore the columns"""
     unshuffle: bool = False
     """whether factors 1 and 2 begin with a pixel-unshuffle, as Real-ESRGAN's networks do (rrdbnet)"""
     slice_maps: bool = False
     """whether spacing and thickness of the slices are additional input channels, as in networks of any ratio"""
-    residual: bool = False
-    """whether the output is added to the input image; only for factor 1"""
 
     @property
     def factors(self) -> tuple[int, int]:
@@ -91,7 +89,7 @@ class Shape:
 
     def for_any_ratio(self) -> Shape:
         """Return the shape of a network of any ratio with the same trunk."""
-        return replace(self, factor=1, along="columns", unshuffle=True, noise_map=True, slice_maps=True, residual=True)
+        return replace(self, factor=1, along="columns", noise_map=True, slice_maps=True)
 
 
 class Generator(nn.Module):
@@ -154,8 +152,7 @@ class Generator(nn.Module):
             inputs.append(NOISE_MAP_SCALE * _noise_map(image, sigma))
         if self.shape.slice_maps:
             inputs.append(SLICE_MAP_SCALE * self._slice_maps(image, slices))
-        result = self.network(torch.cat(inputs, dim=1) if len(inputs) > 1 else image)
-        return image + result if self.shape.residual else result
+        return self.network(torch.cat(inputs, dim=1) if len(inputs) > 1 else image)
 
     def _slice_maps(self, image: Tensor, slices: Tensor | None) -> Tensor:
         """Broadcast spacing and thickness over the pixels of `image`, shape (batch, 2, y, x)."""
@@ -220,45 +217,13 @@ def enlarging_by(generator: Generator, shape: Shape) -> Generator:
     """
     if shape == generator.shape:
         return generator
-    if shape.unshuffle:
-        raise UserError(_not_transferable(generator, f"enlarges by {shape.factors}"))
-    return _transferred(generator, shape)
-
-
-def restoring_any_ratio(generator: Generator) -> Generator:
-    """Transfer the weights of a network with a fixed factor to a network of any ratio.
-
-    The transferred trunk receives the mean of 4 x 4 pixels, as it did in a network of factor 4. The last convolution
-    is zero, so that the result is the interpolated image until training changes it.
-
-    Args:
-        generator: an rrdbnet without a pixel-unshuffle; networks of any ratio are returned unchanged.
-
-    Raises:
-        UserError: the network has no layers that can be transferred.
-    """
-    if generator.shape.slice_maps:
-        return generator
-    if generator.shape.unshuffle:
-        raise UserError(_not_transferable(generator, "restores thick slices of any ratio"))
-    adapted = _transferred(generator, generator.shape.for_any_ratio())
-    state = adapted.network.state_dict()
-    adapted.network.load_state_dict({**state, **{name: torch.zeros_like(state[name]) for name in LAST_LAYER}})
-    return adapted
-
-
-def _transferred(generator: Generator, shape: Shape) -> Generator:
     adapted = Generator(shape)
     adapted.record = generator.record
     adapt = getattr(plugins.load(ARCHITECTURES, shape.architecture), "adapt", None)
-    if adapt is None:
-        raise UserError(_not_transferable(generator, f"enlarges by {shape.factors}"))
+    if adapt is None or shape.unshuffle:
+        raise UserError(
+            f"{shape.architecture}: the weights of a network that enlarges by {generator.factors} cannot initialise "
+            f"one that enlarges by {shape.factors}; train from scratch, or choose weights for your factor."
+        )
     adapted.network.load_state_dict(adapt(generator.network.state_dict(), adapted.network))
     return adapted.train(generator.training)
-
-
-def _not_transferable(generator: Generator, purpose: str) -> str:
-    return (
-        f"{generator.shape.architecture}: the weights of a network that enlarges by {generator.factors} cannot "
-        f"initialise one that {purpose}; train from scratch, or choose weights for your factor."
-    )

@@ -142,16 +142,14 @@ class ScanOperator:
             result += part[0, 0]
         return result
 
-    def inside(self, reach: float = 0.0) -> NDArray[np.bool_]:
-        """Return the voxels of the scan that lie in the output grid, slice axis first.
+    def inside(self, margin_mm: float = 0.0) -> NDArray[np.bool_]:
+        """Return the voxels of the scan whose centres lie in the output grid, slice axis first.
 
         Args:
-            reach: distance on either side of the slice, in slice thicknesses, that must lie in the grid, too; 0 for the
-                centre of the voxel alone.
+            margin_mm: minimum distance from the faces of the grid.
         """
         matrix = np.linalg.inv(self.output.affine) @ np.linalg.inv(self.motion) @ self.scan.affine
-        distance = reach * self.profile.thickness_mm / self.scan.spacing[self.slice_axis]
-        margins = np.abs(matrix[:3, self.slice_axis]) * distance
+        margins = margin_mm / np.array(self.output.spacing)
         return slices_first(voxels_inside(matrix, self.scan.shape, self.output.shape, margins), self.slice_axis)
 
     def _means(self, fine: Tensor) -> Tensor:

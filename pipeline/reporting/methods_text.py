@@ -56,9 +56,9 @@ PLANES = {
 }
 """How networks for slices upsample volumes, by the direction of the degradation."""
 ANY_RATIO = (
-    "The thick slices were interpolated by cubic B-splines to the grid of the reference. The networks, "
-    "which are given noise level, spacing and thickness of the slices, add their output to planes perpendicular to the "
-    "slices; the results for both perpendicular orientations were averaged. "
+    "Lines across the thick slices were reconstructed on the grid of the reference by least squares with a quadratic "
+    "penalty. The networks, which are given noise level, spacing and thickness of the slices, restore planes across "
+    "the slices; the results for both orientations were averaged. "
 )
 """How networks that restore thick slices of any ratio do so."""
 
@@ -216,23 +216,34 @@ def describe_networks(record: Provenance, networks: Sequence[str], deliver: str,
     deliverable = "" if deliver not in baselines() else f" The deliverable of this run is {method_title(deliver)}."
     if not networks:
         return Paragraph("Networks", f"This run has no networks: it compares baselines alone.{deliverable}")
+    trained = [name for name in in_order(networks, deliver) if name != PRETRAINED]
+    initial = named = ""
+    if PRETRAINED in networks:
+        initial = _initial_network(record, books)
+        named = f"{_quoted(PRETRAINED)} is this network without further training. "
+    return Paragraph(
+        "Networks",
+        f"{initial}{ANY_RATIO if record.config.restores_any_ratio else PLANES[record.config.degrade.direction]}{named}"
+        f"{''.join(_training_sentences(record, name, books) for name in trained)}{COMMON_TRAINING if trained else ''}"
+        f"{_consistency_sentences(record, trained, books)}{deliverable}",
+    )
+
+
+def _initial_network(record: Provenance, books: Bibliography) -> str:
+    """Describe the network of train.initial_weights, with a trailing space."""
     name = record.config.train.initial_weights
     source = record.source(name)
     network = source and source.network
     origin = (source and source.title) or name
     citation = books.cite_text(source.citation if source else "")
     blocks = f" with {network.blocks} residual-in-residual dense blocks" if network else ""
-    trained = [name for name in in_order(networks, deliver) if name != PRETRAINED]
+    kind = f"an RRDBNet{blocks}{books.cite('esrgan')}"
+    if network is not None and network.architecture != "rrdbnet":
+        kind = f"{network.architecture} with {network.blocks} residual blocks"
     is_grey = network is not None and network.channels == 1
-    converted = "" if is_grey else CONVERTED
-    return Paragraph(
-        "Networks",
-        f"The initial network is an RRDBNet{blocks}{books.cite('esrgan')}. Its weights are "
-        f"{origin}{citation}, trained on {network.trained_on if network else 'unknown data'}. {converted}"
-        f"{ANY_RATIO if record.config.restores_any_ratio else PLANES[record.config.degrade.direction]}"
-        f"{_quoted(PRETRAINED)} is this network without further training. "
-        f"{''.join(_training_sentences(record, name, books) for name in trained)}{COMMON_TRAINING if trained else ''}"
-        f"{_consistency_sentences(record, trained, books)}{deliverable}",
+    return (
+        f"The initial network is {kind}. Its weights are {origin}{citation}, trained on "
+        f"{network.trained_on if network else 'unknown data'}. {'' if is_grey else CONVERTED}"
     )
 
 

@@ -29,8 +29,6 @@ class Options:
     """Entry of the weights in the table of sources, with the architecture of the network."""
     factor: int = 4
     """Factor by which slices are enlarged."""
-    any_ratio: bool = False
-    """Convert to a network that restores thick slices of any ratio, instead of one with this factor."""
     along: Along = "both"
     """Axes of a slice that are enlarged."""
     output: Path
@@ -44,8 +42,7 @@ def run(options: Options) -> None:
         UserError: the source describes no network, or the file does not match its description.
     """
     source, output = options.source, options.output
-    factor = None if options.any_ratio else options.factor
-    adapted = one_channel_generator(options.weights, source, factor, options.along)
+    adapted = one_channel_generator(options.weights, source, options.factor, options.along)
     save_generator(output / "generator.safetensors", adapted)
     write_text(output / "model_card.md", pretrained_card(source, adapted))
     write_history(output / "history.csv", [])
@@ -54,5 +51,5 @@ def run(options: Options) -> None:
         source.title or options.weights.name,
         adapted.shape.architecture,
         adapted.shape.blocks,
-        adapted.shape.factor,
+        options.factor,
     )

@@ -34,6 +34,7 @@ class CountingNetwork(nn.Module):
     """A network with a receptive field of REACH voxels on each side, which counts its input voxels."""
 
     factors = (2, 2)
+    is_fast = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -139,6 +140,8 @@ def test_window_sizes_are_merged():
         assert columns.stop >= window.columns.last + 3
     many = {window.shape for window in windows_around(tissue, 3, passes=8) if window}
     assert len(many) > len(sizes), "what is computed often may be ready in more sizes"
+    fast = {window.shape for window in windows_around(tissue, 3, is_fast=True) if window}
+    assert len(fast) < len(sizes), "a fast network takes less time than its preparation"
 
 
 def test_no_window_is_larger_than_its_slice():

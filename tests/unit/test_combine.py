@@ -28,14 +28,14 @@ from pipeline.image.slice_profile import SliceProfile
 from pipeline.inference.combine import combine as combining
 from pipeline.inference.combine.combine import Combined, combine
 from pipeline.inference.combine.files import combine_files
-from pipeline.inference.combine.grid import isotropic_grid
+from pipeline.inference.combine.grid import block_of, isotropic_grid
+from pipeline.inference.combine.prediction import predicted
 from pipeline.inference.combine.reading import Source
 from pipeline.inference.combine.scan import Scan
-from pipeline.models.generator import restoring_any_ratio
 from pipeline.models.weights import save_generator
 from pipeline.physics.scan_operator import Grid, ScanOperator, slices_back, slices_first
 from tests.image_files import dicom_slice, write_dicom
-from tests.small_training import tiny_generator
+from tests.small_training import any_ratio_generator, tiny_generator
 from tests.unit.test_registration import grid, head_at, scan
 
 THICK = ((2.0, 2.0, 6.0), (2.0, 6.0, 2.0), (6.0, 2.0, 2.0))
@@ -188,6 +188,17 @@ def test_all_scans_together_show_a_lesion_that_is_too_small_for_any_of_them():
     assert [check.gate for check in gates.together.failed] == ["local"]
 
 
+def test_nothing_is_compared_near_the_faces_of_the_volume():
+    found, scan_ = combined(), combined().scans[1]
+    cut = block_of(found.grid, tuple(slice(size // 4, 3 * size // 4) for size in found.grid.shape))
+    _, used = predicted(scan_, np.zeros(cut.shape), cut, 6.0)
+    places = scan_.motion.inverse().apply(affines.apply_affine(scan_.image.affine, np.argwhere(used)))
+    voxels = affines.apply_affine(np.linalg.inv(cut.affine), places)
+    distances = np.minimum(voxels + 0.5, np.array(cut.shape) - 0.5 - voxels) * cut.spacing
+    assert distances.min(axis=0) == pytest.approx(6, abs=1)
+    assert distances.min() >= 6
+
+
 def test_a_slice_that_contradicts_the_others_is_left_out():
     images = list(stacks())
     damaged = images[1].data.copy()
@@ -228,8 +239,10 @@ def test_the_command_writes_volume_map_and_record(tmp_path):
 
 
 def test_a_network_as_prior_leaves_all_scans_measured(tmp_path, capsys):
-    """The network is an interpolation, so that the prior is the mean of the interpolated scans."""
-    network = restoring_any_ratio(tiny_generator(factor=4, noise_map=False))
+    """The network has no effect, so that the prior is the mean of the scans, reconstructed line by line."""
+    network = any_ratio_generator()
+    for weight in network.network.conv_last.parameters():  # pyright: ignore[reportAttributeAccessIssue]
+        torch.nn.init.zeros_(weight)
     save_generator(tmp_path / "any.safetensors", network)
     save_generator(tmp_path / "fixed.safetensors", tiny_generator())
     paths = saved(tmp_path, tuple(stack(spacing, IDENTITY, 1.0) for spacing in THICK))

@@ -1,7 +1,7 @@
 USED_SOURCES = {
     *(name for volume in RUN.volumes for name in volume.source_names),
     *(volume.segmentation for volume in RUN.volumes if volume.segmentation),
-    *([WEIGHTS] if NETWORKS else []),
+    *([WEIGHTS] if PRETRAINED in NETWORKS else []),
 }
 if RUN.evaluate.needs_features or any(
     recipe.needs_perceptual for recipe in RECIPES.values()
@@ -160,7 +160,14 @@ rule report_index:
                 if TEST_SHARDS
                 else []
             ),
-            *([rules.summarise_fidelity.output.reliability] if HAS_ERROR_MAPS else []),
+            *(
+                [
+                    rules.summarise_fidelity.output.reliability,
+                    rules.summarise_fidelity.output.uncertainty,
+                ]
+                if HAS_ERROR_MAPS
+                else []
+            ),
             *([rules.summarise_fidelity.output.agreement] if TISSUE_SHARDS else []),
         ],
     output:

@@ -57,18 +57,14 @@ rule convert_weights:
     params:
         folder=subpath(output.generator, parent=True),
         source=SOURCES[WEIGHTS].model_dump_json(),
-        factor=(
-            "--any-ratio"
-            if RUN.restores_any_ratio
-            else f"--factor {RUN.degrade.factor}"
-        ),
+        factor=1 if RUN.restores_any_ratio else RUN.degrade.factor,
         along="columns" if RUN.degrade.direction == "through_plane" else "both",
         code=code_version("pipeline.steps.convert_weights"),
     message:
         f"Converting {WEIGHTS} to a one-channel network"
     shell:
         "python -m pipeline.steps convert_weights --weights {input.weights:q} --output {params.folder:q}"
-        " --source {params.source:q} {params.factor} --along {params.along} > {log:q} 2>&1"
+        " --source {params.source:q} --factor {params.factor} --along {params.along} > {log:q} 2>&1"
 
 
 rule convert_vgg:

@@ -89,7 +89,7 @@ def check_scans(found: Combined, volume: NDArray[np.floating] | None = None) -> 
         volume: another volume to check, in units of the first scan; None for that of `found`.
     """
     checked = found.volume if volume is None else volume
-    comparisons = [_compare(scan, found.grid, checked) for scan in found.scans]
+    comparisons = [_compare(scan, found, checked) for scan in found.scans]
     together = ScanGates("all scans together", [_check_together(comparisons, found.grid)])
     return CombinedGates(tuple(ScanGates(one.scan.name, one.checks()) for one in comparisons), together)
 
@@ -109,14 +109,14 @@ class _Comparison:
         return check_residuals(self.residuals, self.model, window_sizes(spacing, axis, across_slices=True))
 
 
-def _compare(scan: Scan, grid: Grid, volume: NDArray[np.floating]) -> _Comparison:
-    degraded, used = predicted(scan, volume, grid)
+def _compare(scan: Scan, found: Combined, volume: NDArray[np.floating]) -> _Comparison:
+    degraded, used = predicted(scan, volume, found.grid, found.thickest_mm)
     measured = scan.image.data.astype(np.float64)
     axis = scan.image.slice_axis
-    fine = min(grid.spacing)
+    fine = min(found.grid.spacing)
     model = ForwardModel(
         factors=tuple(max(1.0, length / fine) for length in scan.image.spacing),
-        hr_shape=grid.shape,
+        hr_shape=found.grid.shape,
         noise=NOISE,
         noise_sigma=max(scan.sigma, MIN_SIGMA),
         slice_axis=axis,

@@ -51,6 +51,7 @@ def prepare(network: nn.Module, settings: Infer) -> Compute:
 def _compiled(network: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
     from torch._dynamo.exc import TorchDynamoException  # importing it takes more than a second
 
+    torch.use_deterministic_algorithms(True, warn_only=True)  # now for the compiler as well
     compiled = torch.compile(network)
 
     def forward(images: Tensor, sigma: Tensor) -> Tensor:

@@ -72,6 +72,11 @@ class Combined:
     model: str = NO_MODEL
 
     @property
+    def thickest_mm(self) -> float:
+        """Thickness of the thickest slices of all scans, in mm."""
+        return max(scan.profile.thickness_mm for scan in self.scans)
+
+    @property
     def expected_error(self) -> Array:
         """Expected absolute error of the volume, from the noise level and the spread."""
         noise = ERROR_OF_NOISE * common_sigma(self.scans)

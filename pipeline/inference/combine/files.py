@@ -144,7 +144,7 @@ def _agreement(found: Combined) -> Agreement:
     """Compare the volume with all scans, on their grids."""
     total = Agreement()
     for scan in found.scans:
-        again, used = predicted(scan, found.volume, found.grid)
+        again, used = predicted(scan, found.volume, found.grid, found.thickest_mm)
         measured = np.where(used, without_outliers(scan.image.data, scan.image.data), np.nan)
         total += agreement_of(again, measured, 1.0, scan.sigma, magnitude=True)
     return total

@@ -8,7 +8,6 @@ Parameter names follow the authors' published weights, so that these load withou
 from __future__ import annotations
 
 from collections.abc import Mapping
-from itertools import zip_longest
 from typing import cast
 
 import torch
@@ -50,22 +49,15 @@ def upsampler_of(network: nn.Module) -> list[nn.Module]:
 
 
 def adapt(state: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """Return initial weights for a network of another factor, from those of one without a pixel-unshuffle.
+    """Return initial weights for a network of another factor, both without a pixel-unshuffle.
 
-    Upsampling layers that only the new network has are initialised with the last one of the old network. After a
-    pixel-unshuffle, the pixels of each channel share its weight, and further input channels have the weight zero.
+    Upsampling layers that only the new network has are initialised with the last one of the old network.
     """
-    network = cast(RRDBNet, network)
     last = max(name for name in state if name.startswith("conv_up")).partition(".")[0]
-    adapted = {
+    return {
         name: state[name] if name in state else state[f"{last}.{name.partition('.')[2]}"]
         for name in network.state_dict()
     }
-    pixels, first = network.unshuffle**2, state["conv_first.weight"]
-    spread = first.repeat_interleave(pixels, dim=1) / pixels
-    weight = torch.zeros_like(network.conv_first.weight)
-    weight[:, : spread.shape[1]] = spread
-    return {**adapted, "conv_first.weight": weight.detach()}
 
 
 def _convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
@@ -161,8 +153,8 @@ class RRDBNet(nn.Module):
         self.fuse_upsampling = False
         self.factors = shape.factors
         self.unshuffle = UNSHUFFLE.get(shape.factor, 1) if shape.unshuffle else 1
-        rows, columns = (STEPS[factor * self.unshuffle] for factor in shape.factors)
-        self.steps = list(zip_longest(rows, columns, fillvalue=1))
+        steps = STEPS[shape.factor * self.unshuffle]
+        self.steps = [(step if shape.along == "both" else 1, step) for step in steps]
         features = shape.features
         self.conv_first = _convolution(shape.in_channels * self.unshuffle**2, features)
         self.body = nn.Sequential(*(RRDB(features, shape.growth) for _ in range(shape.blocks)))
