@@ -141,10 +141,15 @@ def _for_slices(network: Generator, model: ForwardModel | None) -> Generator:
     """
     if model is None:
         return network
-    if isinstance(network, Generator) and network.shape.slice_maps:
+    if _is_any_ratio(network):
         return network.for_slices(slice_sampling(model))
     _ = model.whole_factors
     return network
+
+
+def _is_any_ratio(network: Generator) -> bool:
+    """Return whether a network restores planes across thick slices of any ratio."""
+    return isinstance(network, Generator) and network.shape.slice_maps
 
 
 def _mean(results: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -183,7 +188,7 @@ class _SliceRestorer:
         """Return slices on the grid of the network's input along one axis, which is `factor` times as fine."""
         if factor == 1:
             return slices
-        if self.model is None or not self.network.shape.slice_maps:
+        if self.model is None or not _is_any_ratio(self.network):
             return interpolate_slices(slices, round(factor), axis)
         matrix = deconvolution(self.model, self.sigma)
         return apply_along_axes([matrix if other == axis else None for other in range(3)], slices).astype(np.float32)

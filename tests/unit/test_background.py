@@ -187,7 +187,7 @@ def test_background_is_skipped_in_heads_within_the_tolerance_of_the_settings(mon
     network.record = recorded((8, 0.0006), (16, 0.0004), (24, 0.0001))
     seen = []
     monkeypatch.setattr(
-        "pipeline.inference.restoration.restore_volume", lambda *given: seen.append(given[-1]) or given[1]
+        "pipeline.inference.restoration.restore_volume", lambda *given: seen.append(given[-2]) or given[1]
     )
     image = low_resolution(**facts)
     restore_uncorrected([network], image, "rician", Infer(background_tolerance=tolerance, noise_sigma=0.02))
@@ -202,7 +202,7 @@ def test_an_ensemble_uses_the_largest_margin(monkeypatch):
         network.record = recorded((margin, 0.0))
     seen = []
     monkeypatch.setattr(
-        "pipeline.inference.restoration.restore_with_tta_std", lambda *given: seen.append(given[-1]) or given[1:3]
+        "pipeline.inference.restoration.restore_with_tta_std", lambda *given: seen.append(given[-2]) or given[1:3]
     )
     for _ in range(2):
         restore_uncorrected(networks, low_resolution(), "rician", Infer(noise_sigma=0.02), with_tta_std=True)
