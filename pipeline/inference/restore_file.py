@@ -26,7 +26,6 @@ from pipeline.image.missing_values import MASK as MISSING
 from pipeline.image.normalisation import normalise
 from pipeline.inference.choice import Weights, log_measured_gain
 from pipeline.inference.domain import describe_domain, enlarged_voxels, outside_domain
-from pipeline.inference.error_map import UncertaintyKind
 from pipeline.inference.large_images import restore_large, uncertainty_large
 from pipeline.inference.restoration import (
     MAGNITUDE_NOISE,
@@ -44,7 +43,6 @@ from pipeline.inference.result_check import (
     without_outliers,
 )
 from pipeline.inference.thick_slices import as_thick_slices, without_stripes
-from pipeline.models.calibration import intervals_for
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
@@ -59,7 +57,7 @@ logger = logging.getLogger(__name__)
 NOISE_RATIO, NOISE_MARGIN = 2.0, 0.01
 """A given noise level contradicts the image if it differs from the estimate by more than this factor and by more than
 this fraction of the intensity range."""
-MAP_WRITTEN = "%s: uncertainty map written: %s"
+MAP_WRITTEN = "%s: uncertainty map written, the TTA standard deviation times %.3g"
 BIDS_NAME = re.compile(r"sub-[A-Za-z0-9]+_(.+_)?[A-Za-z0-9]+$")
 
 
@@ -72,7 +70,7 @@ def restore_file(
     settings: Infer,
     device: str,
     uncertainty: bool | None = None,
-    calibration: Path | None = None,
+    calibration: float = 1.0,
     thickness_mm: float | None = None,
     original: Image | None = None,
 ) -> None:
@@ -88,27 +86,23 @@ def restore_file(
         device: auto, cpu or cuda.
         uncertainty: whether the uncertainty map is written. By default it is, except for fast networks and for images
             that are restored tile by tile.
-        calibration: uncertainty/calibration.json of the network's run; by default, the map is that of the intervals
-            stored with the network, or else the TTA standard deviation.
+        calibration: factor by which the TTA standard deviation is multiplied.
         thickness_mm: slice thickness given by the user, in mm.
         original: the image as read from the source, if it was read already.
 
     Raises:
         UserError: the output would replace the input, a file cannot be read, the image has no foreground, the network
-            does not fit the image, the calibration is that of another network, the device is not available, or the
-            result contradicts its input.
+            does not fit the image, the device is not available, or the result contradicts its input.
     """
     check_no_overwrite(source, output)
     use_threads(settings.threads)
     weights = model if isinstance(model, Weights) else Weights(model, str(model))
     network = load_generator(weights.path).to(choose_device(device)).eval()
-    digest = sha256_of(weights.path)
-    intervals = intervals_for(calibration, weights.path, digest) if calibration else network.record.error_intervals
-    kind = UncertaintyKind(intervals)
     if is_large(source, part.series):
         if thickness_mm is not None:
             raise UserError(f"{source}: --thickness-mm does not apply to images that are restored tile by tile.")
-        _restore_in_tiles(network, digest, source, part, settings, output, kind if uncertainty else None)
+        factor = calibration if uncertainty else None
+        _restore_in_tiles(network, sha256_of(weights.path), source, part, settings, output, factor)
         return
     original = with_thickness(original or format_of(source).read(source, part), thickness_mm, str(source))
     check_output(output, original)
@@ -141,13 +135,13 @@ def restore_file(
     check_agreement(source, agreement, force=settings.force)
     clipped = write_prediction(output, image, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, image.data.shape, restored.shape, clipped)
+    spreads = [result.tta_std for result in results if result.tta_std is not None]
     path = uncertainty_path(output)
-    if not with_map:
+    if spreads:
+        write_quantity(path, restored_image(image, calibration * interleave_channels(spreads)))
+        logger.info(MAP_WRITTEN, path, calibration)
+    else:
         _warn_of_earlier_map(path)
-        return
-    maps = [_uncertainty(kind, *pair) for pair in zip(channels, results, strict=True)]
-    write_quantity(path, restored_image(image, interleave_channels(maps)))
-    logger.info(MAP_WRITTEN, path, kind.description)
 
 
 def check_no_overwrite(source: Path, output: Path) -> None:
@@ -271,13 +265,6 @@ def _restore_thick(
     return result._replace(restored=np.maximum(result.restored, image.data.min()))
 
 
-def _uncertainty(kind: UncertaintyKind, image: LowResolutionImage, result: Restored) -> NDArray[np.float32]:
-    """Return the uncertainty map of one channel."""
-    assert result.tta_std is not None
-    factors = image.forward_model.factors
-    return kind.of(result.restored, image.data, result.tta_std, factors)
-
-
 def _compare_with_training(
     network: Generator, source: Path, image: LowResolutionImage, quantiles: Quantiles, sigma: float
 ) -> None:
@@ -344,9 +331,9 @@ def _restore_in_tiles(
     part: Part,
     settings: Infer,
     output: Path,
-    uncertainty: UncertaintyKind | None,
+    calibration: float | None,
 ) -> None:
-    """Restore an image that does not fit into memory, and write an uncertainty map if its kind is given."""
+    """Restore an image that does not fit into memory, and write its uncertainty map if `calibration` is given."""
     if direction_of(network) == "isotropic" or network.shape.slice_maps:
         raise UserError(
             f"{source}: an image of this size is restored slice by slice, but this network works across slices; "
@@ -357,8 +344,8 @@ def _restore_in_tiles(
         clipped = restore_large(network, wanted, settings, output, digest)
         logger.info("%s: restored tile by tile, %d pixels clipped", source, clipped)
         path = uncertainty_path(output)
-        if uncertainty is None:
+        if calibration is None:
             _warn_of_earlier_map(path)
         else:
-            uncertainty_large(network, wanted, settings, path, digest, uncertainty)
-            logger.info(MAP_WRITTEN, path, uncertainty.description)
+            uncertainty_large(network, wanted, settings, path, digest, calibration)
+            logger.info(MAP_WRITTEN, path, calibration)

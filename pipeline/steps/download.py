@@ -58,10 +58,9 @@ def download(
         UserError: the source cannot be fetched; the message names it.
     """
     folders = [archives] if isinstance(archives, Path) else archives
+    kind = plugins.load(KINDS, source.kind)
     try:
-        original = (
-            fetched or _stored(source, folders) or plugins.load(KINDS, source.kind).fetch(source, folders[0], patience)
-        )
+        original = fetched or _stored(source, folders) or kind.fetch(source, folders[0], patience)
         sha256, size_bytes = take(original, source, output)
     except UserError as error:
         raise UserError(f"source {name!r}: {error}") from error

@@ -45,9 +45,9 @@ class Options:
     places: list[Path] = field(default_factory=list)
     """Positions of the inserted structures, in the same order (.csv)."""
     reliability: list[Path] = field(default_factory=list)
-    """Errors by half-width of the intervals (.csv)."""
+    """Predicted and observed errors (.csv)."""
     uncertainty: list[Path] = field(default_factory=list)
-    """Coverage of the intervals (.csv)."""
+    """Summaries of the error maps (.csv)."""
     deliver: str
     """Delivered method, with which the detection rates of the others are compared."""
     output: Path

@@ -134,6 +134,11 @@ def further_commands(folder: Path) -> list[list[str]]:
     corrected = '{"bias_correction": true}'
     stacks = folder / "stacks"
     stacks.mkdir()
+    labels, label_map = (
+        folder / "labels.nii.gz",
+        {"id": "map", "subject": "map", "split": "train", "source": "map", "content": "labels"},
+    )
+    write_nifti(labels, np.digitize(synthetic_head((40, 44, 64)), [30, 100, 200]).astype(np.int16))
     several = {"id": "three", "subject": "three", "split": "test", "sources": ["axial", "coronal", "sagittal"]}
     commands = [
         stage(
@@ -148,6 +153,7 @@ def further_commands(folder: Path) -> list[list[str]]:
             "download", name="mni152-2009a", source=package.model_dump_json(), output="mni.nii.gz", archives=archives
         ),
         stage("extract", input=head, volume=entry("head"), settings=corrected, output="head.hr"),
+        stage("synthesise", input=labels, volume=json.dumps(label_map), output="labels.hr"),
         stage("degrade", input="head.hr", output="thick.lr", settings=thick, forward_model="thick.json"),
         stage("self_supervised_pairs", lr="thick.lr", output="own"),
         stage("denoise", input=f"{RUN}/extracted/head-val.safetensors", output="denoised"),
