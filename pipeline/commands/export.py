@@ -16,7 +16,9 @@ def export(*, model: str, output: Path, format: Literal["onnx"] = "onnx") -> Non
     """Export a network to ONNX, for use in other programs.
 
     Inputs: `image` (batch, 1, rows, columns), normalised intensities, and, for networks with a noise map, `sigma`
-    (batch,), the noise level as a fraction of the intensity range; output: `restored`. All are float32.
+    (batch,), the noise level as a fraction of the intensity range; for networks that restore interpolated thick slices
+    of any ratio, also `slices` (batch, 2), spacing and thickness of the slices in voxels of the image; output:
+    `restored`. All are float32.
 
     Args:
         model: name of a network that ships, or generator.safetensors of a trained method.

@@ -21,7 +21,7 @@ from pipeline.config.known import known_sources
 from pipeline.config.load import as_json, check_files, read_run
 from pipeline.config.mismatch import degradations, without_noise_map
 from pipeline.config.preflight import check_queue, check_writable
-from pipeline.config.recipe import SCRATCH
+from pipeline.config.recipe import PRETRAINED, SCRATCH
 from pipeline.config.run import NOT_TESTED
 from pipeline.config.sections import REFERENCE
 from pipeline.config.volumes import TEST_SPLITS
@@ -106,11 +106,12 @@ def tested(wildcards):
 
 def pretrained(wildcards):
     """Return the pretrained network, or stop if networks do not support the factor."""
-    if not NETWORKS:
+    if PRETRAINED not in NETWORKS:
         raise WorkflowError(
-            f"degrade.factor: this target trains networks, which do not support {RUN.degrade.factor}"
+            "this target trains networks from the pretrained one (train.initial_weights), which does not support "
+            f"degrade.factor: {RUN.degrade.factor}, or networks of any ratio"
         )
-    return expand(GENERATOR, method=NETWORKS[0])
+    return expand(GENERATOR, method=PRETRAINED)
 
 
 def stored_results(wildcards):

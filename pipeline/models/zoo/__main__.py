@@ -34,7 +34,6 @@ def add(
     trained_on: str | None = None,
     citation: str | None = None,
     modality: Modality = "mri",
-    any_factor: bool = False,
 ) -> None:
     """Write weights, model card and table of a network that ships.
 
@@ -53,7 +52,6 @@ def add(
         trained_on: summary of the training data, as the end of "trained on ...".
         citation: citation.
         modality: images that it restores.
-        any_factor: it restores any ratio of the slice spacing to the voxel size within the slices.
     """
     from pipeline.models.zoo.ship import ship
 
@@ -68,7 +66,6 @@ def add(
         trained_on=trained_on,
         citation=citation,
         modality=modality,
-        any_factor=any_factor,
     )
 
 

@@ -56,7 +56,6 @@ def ship(
     trained_on: str | None = None,
     citation: str | None = None,
     modality: Modality = "mri",
-    any_factor: bool = False,
 ) -> None:
     """Write the files of a network that ships, and its entry of the table.
 
@@ -73,7 +72,6 @@ def ship(
         trained_on: summary of the training data, as the end of "trained on ...".
         citation: citation.
         modality: images that it restores.
-        any_factor: whether it restores any ratio of the slice spacing to the voxel size within the slices.
 
     Raises:
         UserError: a file cannot be read, the configuration does not train the method, a text is missing, a source of
@@ -109,7 +107,7 @@ def ship(
         purpose=str(texts["purpose"]),
         modality=modality,
         direction=generator.record.direction,
-        factor=None if any_factor else shape.factor,
+        factor=None if shape.slice_maps else shape.factor,
         sha256=sha256_of(weights),
         licence=str(texts["licence"]),
         citation=citation or (before.citation if before else ""),
