@@ -46,7 +46,8 @@ def add(
         config: configuration of its run, such as examples/zoo/mri-x4.yaml.
         gains: CSV file of measured gains, with the columns of pipeline/tables/network_gains.py.
         calibration: uncertainty/calibration.json of its run, stored with the weights for `apply`; the run must have
-            restored its volumes without data consistency (infer.data_consistency: false), as apply does.
+            restored its volumes as apply does: without data consistency (infer.data_consistency: false), or with it if
+            the network restores thick slices of any ratio.
         purpose: what the network is for, in one sentence.
         licence: licence of the weights.
         trained_on: summary of the training data, as the end of "trained on ...".
