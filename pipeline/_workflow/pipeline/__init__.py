@@ -1,7 +1,7 @@
 """Stands in for `pipeline` in the workflow folder of an installed package, so that this is laid out as a checkout.
 
-Jobs find the package through PYTHONPATH. That cannot be the folder in which pip installed it, since the Python of a conda
-environment would then import all other packages of that folder as well.
+Jobs find the package through PYTHONPATH. That cannot be the folder in which pip installed it, since the Python of a
+conda environment would then import all other packages of that folder as well.
 """
 
 from pathlib import Path
