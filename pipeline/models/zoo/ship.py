@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -201,7 +202,7 @@ def _table_text(networks: Mapping[str, ShippedNetwork]) -> str:
     values = {name: json.loads(one.model_dump_json()) for name, one in networks.items()}
     parts = [HEADER]
     for name, one in values.items():
-        gains = one.pop("gains")
+        gains = [{key: value for key, value in row.items() if value is not None} for row in one.pop("gains")]
         text = yaml.safe_dump({name: one}, sort_keys=False, allow_unicode=True, width=110)
         lines = [yaml.safe_dump(row, default_flow_style=True, sort_keys=False, width=1000).strip() for row in gains]
         parts.append(text + "  gains:" + ("".join(f"\n    - {line}" for line in lines) or " []") + "\n")
@@ -275,14 +276,15 @@ def _gain_lines(gains: Sequence[NetworkGain]) -> list[str]:
             _range(row.voxel_min, row.voxel_max),
             _range(100 * row.sigma_min, 100 * row.sigma_max) + " %",
             str(row.persons),
-            f"{row.psnr_gain:+.2f} [{row.ci_low:+.2f}, {row.ci_high:+.2f}]",
+            f"{row.psnr_gain:+.2f}" + ("" if math.isnan(row.ci_low) else f" [{row.ci_low:+.2f}, {row.ci_high:+.2f}]"),
             f"{row.ssim_gain:+.3f}",
             row.baseline,
         )
         for row in gains
     ]
     return [
-        "Mean difference to the best tuned baseline over persons that nobody trained on, with 95 % intervals.",
+        "Mean difference to the best tuned baseline over persons that nobody trained on, with 95 % intervals where "
+        "there were at least five.",
         "",
         *(f"| {' | '.join(cells)} |" for cells in (titles, ["---"] * len(titles), *rows)),
     ]
