@@ -105,11 +105,15 @@ def tested(wildcards):
 
 
 def pretrained(wildcards):
-    """Return the pretrained network, or stop if networks do not support the factor."""
+    """Return the pretrained network, or stop if it does not suit the networks of this run."""
     if PRETRAINED not in NETWORKS:
+        wanted = (
+            "any ratio (ratio_range)"
+            if RUN.restores_any_ratio
+            else f"degrade.factor: {RUN.degrade.factor}"
+        )
         raise WorkflowError(
-            "this target trains networks from the pretrained one (train.initial_weights), which does not support "
-            f"degrade.factor: {RUN.degrade.factor}, or networks of any ratio"
+            f"this target trains networks from {WEIGHTS} (train.initial_weights), which does not support {wanted}"
         )
     return expand(GENERATOR, method=PRETRAINED)
 
