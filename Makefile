@@ -56,16 +56,16 @@ bench: setup-dev  ## run the speed benchmarks and write docs/performance.md (aft
 	$(IN_VENV) python -m benchmarks.performance
 
 lint: setup-dev  ## check style, types and spelling, and run snakemake --lint
-	$(IN_VENV) ruff check pipeline tests benchmarks docs/*.py
-	$(IN_VENV) ruff format --check pipeline tests benchmarks docs/*.py
+	$(IN_VENV) ruff check pipeline tests benchmarks requirements docs/*.py
+	$(IN_VENV) ruff format --check pipeline tests benchmarks requirements docs/*.py
 	$(IN_VENV) pyright
 	$(IN_VENV) snakefmt --check --compact-diff Snakefile workflow
 	$(IN_VENV) codespell
 	$(IN_VENV) snakemake --lint
 
 format: setup-dev  ## format the code
-	$(IN_VENV) ruff check --fix pipeline tests benchmarks docs/*.py
-	$(IN_VENV) ruff format pipeline tests benchmarks docs/*.py
+	$(IN_VENV) ruff check --fix pipeline tests benchmarks requirements docs/*.py
+	$(IN_VENV) ruff format pipeline tests benchmarks requirements docs/*.py
 	$(IN_VENV) snakefmt Snakefile workflow
 
 config: setup  ## generate config.yaml and its schema from the typed configuration
@@ -100,7 +100,7 @@ $(VENV)/docs-installed: requirements/docs.lock $(VENV)/run-installed
 	@touch "$@"
 
 # Metadata and the command `brainsr`; the package itself is used from this checkout.
-$(VENV)/brainsr-installed: pyproject.toml pipeline/__init__.py $(VENV)/run-installed
+$(VENV)/brainsr-installed: pyproject.toml requirements/hatch_build.py pipeline/__init__.py $(VENV)/run-installed
 	$(PIP) install --quiet --no-deps --no-build-isolation --editable .
 	@touch "$@"
 

@@ -1,6 +1,6 @@
 """Pages of the documentation site that are generated, so that nothing is written twice; conf.py calls `write_pages`.
 
-README.md, CONTRIBUTING.md, CHANGELOG.md and LICENSE become pages. The reference pages are made from the typed
+README.md, CONTRIBUTING.md, CHANGELOG.md, SECURITY.md and LICENSE become pages. The reference pages are made from the typed
 configuration, the examples, the command line, and the packages, whose docstrings Sphinx reads.
 """
 
@@ -28,6 +28,7 @@ LINKS = {
     "README.md": "index.md",
     "CONTRIBUTING.md": "generated/contributing.md",
     "CHANGELOG.md": "generated/changelog.md",
+    "SECURITY.md": "generated/security.md",
     "LICENSE": "generated/licence.md",
     "config.yaml": "generated/configuration.md",
     "examples/": "generated/examples.md",
@@ -49,6 +50,7 @@ def write_pages(folder: Path) -> None:
         "home": with_site_links("README.md"),
         "contributing": with_site_links("CONTRIBUTING.md", up="../"),
         "changelog": with_site_links("CHANGELOG.md", up="../"),
+        "security": with_site_links("SECURITY.md", up="../"),
         "licence": f"# Licence\n\n```text\n{(CHECKOUT / 'LICENSE').read_text(encoding='utf-8').strip()}\n```\n",
         "configuration": configuration(),
         "examples": examples(),
@@ -64,11 +66,9 @@ def with_site_links(name: str, up: str = "") -> str:
     """Return a Markdown file of the checkout with links to pages of the site in place of files.
 
     Args:
-        name: name of the file; without the file, the page says that it does not exist.
+        name: name of the file.
         up: path from the page to docs/.
     """
-    path = CHECKOUT / name
-    text = path.read_text(encoding="utf-8") if path.exists() else f"# {path.stem.title()}\n\nThere is no {name} yet.\n"
 
     def replaced(found: re.Match[str]) -> str:
         target = found[1]
@@ -76,7 +76,7 @@ def with_site_links(name: str, up: str = "") -> str:
             return f"]({up}{LINKS[target]}"
         return f"]({up}{target.removeprefix('docs/')}" if target.startswith("docs/") else found[0]
 
-    return re.sub(r"\]\(([^)#\s]+)", replaced, text)
+    return re.sub(r"\]\(([^)#\s]+)", replaced, (CHECKOUT / name).read_text(encoding="utf-8"))
 
 
 # The configuration

@@ -37,6 +37,7 @@ def app_for(arguments: Sequence[str]) -> App:
         result_action="return_value",
         suppress_keyboard_interrupt=False,
     )
+    app.register_install_completion_command(help="Install completion for the current shell.")
     for name in COMMANDS:
         module = f"pipeline.commands.{name}"
         if name in arguments[:1]:

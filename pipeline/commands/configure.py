@@ -6,10 +6,11 @@ import logging
 import sys
 from pathlib import Path
 
+from pipeline import WORKFLOW_FOLDER
 from pipeline.config.documents import default_config, schema
+from pipeline.errors import UserError
 from pipeline.files import write_text
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 CONFIG_FILE = Path("config.yaml")
 SCHEMA_FILE = Path("workflow/schemas/config.schema.json")
 
@@ -24,10 +25,14 @@ def configure(*, write: bool = False) -> None:
     Args:
         write: write both files into this checkout instead of printing the configuration.
     """
-    if write:
-        write_documents(CHECKOUT)
-    else:
+    if not write:
         sys.stdout.write(default_config())
+    elif (WORKFLOW_FOLDER / "pyproject.toml").is_file():
+        write_documents(WORKFLOW_FOLDER)
+    else:
+        raise UserError(
+            "--write requires a checkout of BrainSR. For a configuration of your own: brainsr configure > my.yaml"
+        )
 
 
 def documents() -> dict[Path, str]:

@@ -35,8 +35,7 @@ def described(name: str, network: ShippedNetwork) -> str:
     ]
     gains = [
         f"{row.contrast}, factor {row.factor_min:g} to {row.factor_max:g}, voxels of {row.voxel_min:g} to "
-        f"{row.voxel_max:g} mm, noise of {row.sigma_min:.1%} to {row.sigma_max:.1%}: {row.psnr_gain:+.2f} dB "
-        f"[{row.ci_low:+.2f}, {row.ci_high:+.2f}] over {row.baseline} ({row.persons} persons)"
+        f"{row.voxel_max:g} mm, noise of {row.sigma_min:.1%} to {row.sigma_max:.1%}: {row.described}"
         for row in network.gains
     ]
     lines = [*facts, *(["measured gain:", *(f"  {gain}" for gain in gains)] if gains else ["gain: not measured"])]

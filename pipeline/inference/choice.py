@@ -125,8 +125,8 @@ def log_measured_gain(
     if not shown:
         option = "" if weights.shipped.direction == "through_plane" else f" --factor {factor:g}"
         logger.warning(
-            "%s: over validation persons, %s showed no gain for images like this one (%s): %s. Consider the best "
-            "baseline: --model %s%s",
+            "%s: over persons on whom nobody trained, %s showed no gain for images like this one (%s): %s. Consider "
+            "the best baseline: --model %s%s",
             *(name, weights.name, _kind(factor, sigma, voxel_mm), measured, rows[0].baseline, option),
         )
         return
@@ -156,10 +156,7 @@ def rows_like(
 
 def described(row: NetworkGain) -> str:
     """Return a measured gain in words."""
-    return (
-        f"{row.psnr_gain:+.2f} dB [{row.ci_low:+.2f}, {row.ci_high:+.2f}] over {row.baseline} "
-        f"({row.contrast}, {row.persons} persons)"
-    )
+    return f"{row.contrast}: {row.described}"
 
 
 def _kind(factor: float, sigma: float, voxel_mm: Sequence[float] | None) -> str:

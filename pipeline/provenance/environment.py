@@ -10,9 +10,9 @@ from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
+from pipeline import WORKFLOW_FOLDER
 from pipeline.config.base import Section
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 CODE = ("pipeline", "workflow", "Snakefile", "requirements", "reports", "envs")
 """Paths whose uncommitted changes mark a checkout as changed; results and a user's own files do not."""
 
@@ -52,7 +52,7 @@ class Environment(Section):
 
 def package_versions() -> dict[str, str]:
     """Return the versions of the installed runtime packages by name, without importing them."""
-    listings = (CHECKOUT / "requirements" / name for name in ("run.in", "optional.in"))
+    listings = (WORKFLOW_FOLDER / "requirements" / name for name in ("run.in", "optional.in"))
     names = sorted({"torch", *(name for listing in listings for name in _runtime_packages(listing))})
     found = {}
     for name in names:
@@ -91,7 +91,7 @@ def processor_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     return found[1].strip() if found else platform.processor()
 
 
-def git_state(folder: Path = CHECKOUT) -> GitState | None:
+def git_state(folder: Path = WORKFLOW_FOLDER) -> GitState | None:
     """Return the commit of a checkout and whether its code has uncommitted changes; None outside a checkout.
 
     A copy of the package inside another repository has no git state.

@@ -7,27 +7,20 @@ import hashlib
 import re
 from collections.abc import Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from pipeline.errors import UserError
+from pipeline import WORKFLOW_FOLDER
 from pipeline.reporting.numbers import format_number, format_share
 
-FOLDER = Path(__file__).resolve().parents[2] / "reports"
+FOLDER = WORKFLOW_FOLDER / "reports"
 
 
 @cache
 def environment() -> Environment:
-    """Return the template environment. Whatever is put into a page is escaped.
-
-    Raises:
-        UserError: the folder reports/ is not beside the package.
-    """
-    if not (FOLDER / "templates").is_dir():
-        raise UserError(f"{FOLDER / 'templates'} is missing; reports are written from a checkout of BrainSR.")
+    """Return the template environment. Whatever is put into a page is escaped."""
     made = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,

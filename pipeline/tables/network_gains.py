@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Annotated
+
+from pydantic import AllowInfNan
 
 from pipeline.tables.columns import CiHigh, CiLow
 from pipeline.tables.table import Column, Table
@@ -22,17 +25,25 @@ class NetworkGain:
     voxel_max: Annotated[float, Column("largest voxel of such images along the enlarged axes", "mm")]
     sigma_min: Annotated[float, Column("lowest noise level of such images, as a fraction of the intensity range")]
     sigma_max: Annotated[float, Column("highest noise level of such images, as a fraction of the intensity range")]
-    persons: Annotated[int, Column("number of validation persons")]
+    persons: Annotated[int, Column("number of persons, of no training or validation list")]
     baseline: Annotated[str, Column("the best tuned baseline, a module of pipeline.baselines")]
     psnr_gain: Annotated[float, Column("mean difference of PSNR to the baseline over the persons", "dB")]
-    ci_low: CiLow
-    ci_high: CiHigh
     ssim_gain: Annotated[float, Column("mean difference of SSIM to the baseline over the persons")]
+    ci_low: Annotated[CiLow, AllowInfNan(True)] = math.nan
+    ci_high: Annotated[CiHigh, AllowInfNan(True)] = math.nan
+    """interval of `psnr_gain` over the persons; NaN if there were too few for one"""
 
     @property
     def is_shown(self) -> bool:
-        """Whether a gain was shown: the confidence interval of the PSNR lies above 0."""
-        return self.ci_low > 0
+        """Whether the PSNR was higher: its confidence interval, or without one its mean, lies above 0."""
+        return (self.psnr_gain if math.isnan(self.ci_low) else self.ci_low) > 0
+
+    @property
+    def described(self) -> str:
+        """The gain with its interval and baseline, for messages."""
+        interval = "without interval" if math.isnan(self.ci_low) else f"[{self.ci_low:+.2f}, {self.ci_high:+.2f}]"
+        persons = "1 person" if self.persons == 1 else f"{self.persons} persons"
+        return f"{self.psnr_gain:+.2f} dB ({interval}, {persons}) over {self.baseline}"
 
 
 NETWORK_GAINS = Table("measured gains of a network", NetworkGain, advice="See docs/networks.md.")

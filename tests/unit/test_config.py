@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from pipeline.commands.check import check
-from pipeline.commands.configure import CHECKOUT, CONFIG_FILE, SCHEMA_FILE, write_documents
+from pipeline.commands.configure import CONFIG_FILE, SCHEMA_FILE, write_documents
 from pipeline.commands.configure import documents as generated
 from pipeline.config import demo, documents
 from pipeline.config.allowed import TAG_KEYS, Place, in_words
@@ -28,7 +28,7 @@ from pipeline.config.run import Run
 from pipeline.config.sections import Degrade, Infer, Train
 from pipeline.config.volumes import Volume
 from pipeline.errors import UserError
-from tests.helpers import configuration, volume_entry
+from tests.helpers import CHECKOUT, configuration, volume_entry
 
 
 @pytest.mark.parametrize("path", [CONFIG_FILE, SCHEMA_FILE], ids=str)

@@ -156,7 +156,7 @@ def test_run_hands_its_options_to_snakemake(tmp_path):
     (tmp_path / "small.yaml").write_text(json.dumps(configuration()))
     for name in ("mine.nii.gz", "theirs.nii.gz"):
         (tmp_path / name).touch()
-    result = run_command("run", "-n", "--quiet", "rules", "--configfile", "small.yaml", folder=tmp_path)
+    result = run_command("run", "-n", "--configfile", "small.yaml", "networks", "--quiet", "rules", folder=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "train" in result.stdout + result.stderr
     failed = run_command("run", "--cores", "1", "no_such_target", folder=tmp_path)
