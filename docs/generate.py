@@ -1,7 +1,7 @@
 """Pages of the documentation site that are generated, so that nothing is written twice; conf.py calls `write_pages`.
 
-README.md, CONTRIBUTING.md, CHANGELOG.md, SECURITY.md and LICENSE become pages. The reference pages are made from the typed
-configuration, the examples, the command line, and the packages, whose docstrings Sphinx reads.
+README.md, CONTRIBUTING.md, CHANGELOG.md, SECURITY.md and LICENSE become pages. The reference pages are made from the
+typed configuration, the examples, the command line, and the packages, whose docstrings Sphinx reads.
 """
 
 from __future__ import annotations
