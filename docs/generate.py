@@ -111,7 +111,7 @@ def keys(model: type[BaseModel], without: str = "") -> Iterator[str]:
         if name != without:
             place = Place.of_field(field)
             yield f"`{name}`"
-            yield f":   {capitalised(place.description)}{limits(place, field)}\n"
+            yield f":   {escaped(place.description)}{limits(place, field)}\n"
             yield from (f"{INDENT}{line}".rstrip() for line in entries(place))
 
 
