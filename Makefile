@@ -7,7 +7,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo reproduce zoo test test-long test-gpu test-slurm bench lint format docs lock clean
+.PHONY: help setup setup-dev demo reproduce zoo test test-long test-gpu test-slurm bench lint format config docs lock clean
 
 PYTHON ?= python3
 TORCH ?= cpu
@@ -40,7 +40,7 @@ NETWORK ?= mri-x4
 zoo: setup  ## train a network that ships: make zoo NETWORK=mri-x4
 	$(IN_VENV) python -m pipeline run --configfile examples/zoo/$(NETWORK).yaml networks
 
-test: lint  ## run all checks, and all tests that fit into 30 minutes
+test: lint docs  ## run all checks, and all tests that fit into 30 minutes
 	$(IN_VENV) python -m pytest
 
 test-long: setup-dev  ## run the tests that take longer
@@ -56,24 +56,27 @@ bench: setup-dev  ## run the speed benchmarks and write docs/performance.md (aft
 	$(IN_VENV) python -m benchmarks.performance
 
 lint: setup-dev  ## check style, types and spelling, and run snakemake --lint
-	$(IN_VENV) ruff check pipeline tests benchmarks requirements
-	$(IN_VENV) ruff format --check pipeline tests benchmarks requirements
+	$(IN_VENV) ruff check pipeline tests benchmarks requirements docs/*.py
+	$(IN_VENV) ruff format --check pipeline tests benchmarks requirements docs/*.py
 	$(IN_VENV) pyright
 	$(IN_VENV) snakefmt --check --compact-diff Snakefile workflow
 	$(IN_VENV) codespell
 	$(IN_VENV) snakemake --lint
 
 format: setup-dev  ## format the code
-	$(IN_VENV) ruff check --fix pipeline tests benchmarks requirements
-	$(IN_VENV) ruff format pipeline tests benchmarks requirements
+	$(IN_VENV) ruff check --fix pipeline tests benchmarks requirements docs/*.py
+	$(IN_VENV) ruff format pipeline tests benchmarks requirements docs/*.py
 	$(IN_VENV) snakefmt Snakefile workflow
 
-docs: setup  ## generate config.yaml and its schema from the typed configuration
+config: setup  ## generate config.yaml and its schema from the typed configuration
 	$(IN_VENV) python -m pipeline configure --write
+
+docs: setup $(VENV)/docs-installed  ## build the documentation site in site/; warnings and broken links are errors
+	$(IN_VENV) python -m sphinx --builder html --fail-on-warning --keep-going --fresh-env --quiet docs site
 
 lock: setup-dev  ## update the lock files to the newest compatible versions, for all supported Python versions
 	$(PIP) install --quiet uv
-	for name in run dev; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	for name in run dev docs; do $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --override requirements/overrides.txt --no-emit-package torch --no-emit-package openvino-telemetry \
 	  requirements/$$name.in -o requirements/$$name.lock; done
 
@@ -90,6 +93,10 @@ $(VENV)/run-installed: requirements/run.lock
 
 $(VENV)/dev-installed: requirements/dev.lock $(VENV)/run-installed
 	$(PIP) install --quiet --no-deps --require-hashes -r requirements/dev.lock
+	@touch "$@"
+
+$(VENV)/docs-installed: requirements/docs.lock $(VENV)/run-installed
+	$(PIP) install --quiet --no-deps --require-hashes -r requirements/docs.lock
 	@touch "$@"
 
 # Metadata and the command `brainsr`; the package itself is used from this checkout.

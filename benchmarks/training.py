@@ -1,6 +1,6 @@
-"""Evaluation of every training recipe on held-out pictures: the tables of docs/training.md.
+"""Evaluation of every training recipe on held-out pictures: the tables of docs/results-recipes.md.
 
-    python -m benchmarks.training --images FOLDER --work results/benchmark-training --docs docs/training.md
+    python -m benchmarks.training --images FOLDER --work results/benchmark-training --docs docs/results-recipes.md
 
 FOLDER contains Training/<class>/*.jpg and Testing/<class>/*.jpg, like the Kaggle brain-tumour set. Every recipe is
 trained once, over a range of noise levels. Existing results in the work folder are reused, so an interrupted run
@@ -365,7 +365,7 @@ def main_table(work: Path) -> list[str]:
         means = part.groupby("method")[list(METRICS)].mean()
         lines += [
             "",
-            f"### {sigma:.0%} noise",
+            f"## {sigma:.0%} noise",
             "",
             f"| method | {' | '.join(METRICS)} |",
             "| --- |" + " --- |" * len(METRICS),

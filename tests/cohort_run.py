@@ -25,7 +25,7 @@ HOSTILE_NAME = '"><img src=x onerror=alert(1)>\u202e\u2603' + "n" * 280
 SLICE_COUNT = 5
 TABLES = (
     *("comparisons", "gates", "inserted_structures", "detection_rates", "reliability", "tissue_agreement", "diagnosis"),
-    "duplicates",
+    *("uncertainty", "duplicates"),
 )
 """Tables for every optional section of the page."""
 
@@ -125,8 +125,12 @@ def optional_tables(
     )
     detection_rates["ci_low"], detection_rates["ci_high"] = detection_rates["rate"] - 0.1, detection_rates["rate"] + 0.1
     reliability = pd.concat(
-        base.assign(bin=place, predicted=0.01 * place, observed=0.012 * place, voxels=1000 - 100 * place)
+        base.assign(bin=place, half_width=0.02 * place, error=0.01 * place, coverage=0.9, voxels=1000 - 100 * place)
         for place in range(1, 8)
+    )
+    uncertainty = pd.concat(
+        base.assign(level=level, coverage=level, half_width=0.1, error=0.05, spearman=0.4, voxels=1000)
+        for level in (0.5, 0.9)
     )
     others = [name for name in METHODS if name != "rrdb_l1"]
     comparisons = pd.DataFrame(
@@ -171,7 +175,7 @@ def optional_tables(
     )
     return {
         **{"comparisons": comparisons, "gates": gates, "inserted_structures": inserted},
-        **{"detection_rates": detection_rates, "reliability": reliability},
+        **{"detection_rates": detection_rates, "reliability": reliability, "uncertainty": uncertainty},
         **{"tissue_agreement": tissue, "diagnosis": diagnosis, "duplicates": duplicates},
     }
 

@@ -49,9 +49,10 @@ def apply(
     Without a reference, the result cannot be evaluated. The report of the run that trained the network describes its
     reliability, for images acquired like the training data.
 
-    An uncertainty map is written beside the result (OUTPUT.uncertainty.SUFFIX): the standard deviation over
-    test-time augmentation by flips and transposes, in the units of the image. With --calibration it becomes the
-    expected absolute error. Fast networks write it only with --uncertainty, since it takes eight passes.
+    An uncertainty map is written beside the result (OUTPUT.uncertainty.SUFFIX), in the units of the image. For networks
+    with calibrated intervals, which are stored with a network that ships or given by --calibration, it is the
+    half-width of the 90 % prediction interval of each voxel; for others it is the standard deviation over test-time
+    augmentation by flips and transposes. Fast networks write it only with --uncertainty, since it takes eight passes.
 
     TIFF and OME-Zarr images with more than 1024 rows or columns, or 8 million pixels, are restored tile by tile in
     constant memory. An interrupted restoration resumes when the command is run again. For these images, uncertainty
@@ -85,7 +86,6 @@ def apply(
     from pipeline.config.sections import Extract, Infer
     from pipeline.formats import Part, format_of
     from pipeline.formats.tiled import is_large
-    from pipeline.inference.calibration import read_factor
     from pipeline.inference.choice import choose_weights, weights_named
     from pipeline.inference.memory import limit_memory
     from pipeline.inference.restore_baseline import names, restore_by_baseline
@@ -122,7 +122,7 @@ def apply(
         inference,
         device,
         uncertainty=uncertainty,
-        calibration=read_factor(calibration) if calibration else 1.0,
+        calibration=calibration,
         thickness_mm=thickness_mm,
         original=original,
     )

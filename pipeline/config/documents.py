@@ -34,7 +34,7 @@ and run it with
     snakemake --cores all --configfile FILE
 
 This file is generated: edit the models in pipeline/config, or the values in pipeline/config/demo.py, and
-run `make docs`.
+run `make config`.
 """
 
 

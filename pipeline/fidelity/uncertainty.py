@@ -1,15 +1,16 @@
 """Calibration and reliability of uncertainty maps, where the reference is known.
 
-The standard deviation over test-time augmentations (TTA) is not an error estimate: augmentations share most of their
-errors. On the validation volumes it is multiplied by one factor, so that its mean equals the mean absolute error;
-nothing else is fitted. Whether the product can be read as an expected absolute error is evaluated on the test volumes:
-in each bin of predicted errors, the mean of the observed errors should be the same (reliability curve: Guo et al., ICML
-2017; for regression Kuleshov et al., ICML 2018).
+An uncertainty map is the half-width of the 90 % prediction interval of every voxel, see `pipeline.inference.error_map`.
+The intervals are calibrated on the validation volumes (`pipeline.fidelity.error_intervals`) and evaluated on the test
+volumes: the share of voxels whose error is within the interval should equal the level of the interval, over all voxels
+and among voxels of similar half-width (reliability: Kuleshov et al., ICML 2018).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,122 +19,198 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from pipeline.errors import UserError
+from pipeline.fidelity.error_intervals import ErrorSample
 from pipeline.formats.io.container import read_image
-from pipeline.formats.io.predictions import read_prediction
+from pipeline.formats.io.predictions import method_of, read_prediction
 from pipeline.image.image import Image
-from pipeline.inference.calibration import Calibration
+from pipeline.image.uncertainty_map import UncertaintyMap
+from pipeline.inference.error_map import log_features, unscaled_half_width
+from pipeline.models.error_intervals import MAP_LEVEL, ErrorIntervals, Feature
+from pipeline.physics.grid import crop_to
+from pipeline.physics.interpolation import bspline_matrix, enlarge
+from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.tables.reliability import ReliabilityBin
 from pipeline.tables.uncertainty import UncertaintySummary
 
+logger = logging.getLogger(__name__)
+
 BINS = 10
 """Number of bins with equally many voxels."""
+MAX_SAMPLE, MAX_SAMPLES, MIN_SAMPLE = 20_000, 1_000_000, 500
+"""Maximum number of voxels of a volume, of all volumes, and of a volume if there are many."""
 
 Floats = NDArray[np.floating]
 
 
-class Bin(NamedTuple):
-    """Mean predicted error, mean observed error and number of the voxels with similar predicted errors."""
+@dataclass(frozen=True)
+class RestoredFiles:
+    """Files of a restored volume.
 
-    predicted: float
-    observed: float
+    Attributes:
+        reference: extracted volume.
+        low: low-resolution volume.
+        prediction: restored volume.
+        tta_std: standard deviation over test-time augmentation (TTA).
+    """
+
+    reference: Path
+    low: Path
+    prediction: Path
+    tta_std: Path
+
+
+@dataclass(frozen=True, eq=False)
+class RestoredVolume:
+    """A restored volume with its reference.
+
+    Attributes:
+        reference: extracted volume.
+        low: low-resolution volume.
+        method: name of the method.
+        prediction: restored volume, normalised, of the shape of the reference.
+        tta_std: TTA standard deviation of the method.
+    """
+
+    reference: Image
+    low: LowResolutionImage
+    method: str
+    prediction: Floats
+    tta_std: Image
+
+    def features(self) -> Iterator[tuple[Feature, Floats]]:
+        """Yield the features of all voxels; see `log_features`."""
+        factors = self.low.forward_model.factors
+        interpolated = crop_to(enlarge(self.low.data, factors, bspline_matrix), self.reference.data.shape)
+        return log_features(self.prediction, interpolated, self.tta_std.data, factors)
+
+    def errors(self) -> Floats:
+        """Return the absolute error of the foreground voxels, shape (voxels,), normalised."""
+        return np.abs(self.prediction - self.reference.data)[self.foreground]
+
+    @property
+    def foreground(self) -> NDArray[np.bool_]:
+        """Voxels that are evaluated."""
+        return self.reference.masks["foreground"]
+
+
+class Bin(NamedTuple):
+    """Voxels of similar half-width: mean half-width, mean error, share of errors within the interval, and number."""
+
+    half_width: float
+    error: float
+    coverage: float
     voxels: int
 
 
-def foreground_errors(reference: Image, prediction: Floats, tta_std: Image) -> tuple[Floats, Floats]:
-    """Return TTA standard deviation and absolute error of the foreground voxels of a volume.
-
-    Args:
-        reference: extracted volume.
-        prediction: restored volume, normalised, of the same shape.
-        tta_std: TTA standard deviation of the method.
-
-    Returns:
-        Two arrays of shape (voxels,), normalised intensities.
-
-    Raises:
-        UserError: the files belong to different volumes.
-    """
-    if tta_std.id != reference.id or tta_std.data.shape != reference.data.shape:
-        raise UserError(
-            f"--tta-std: belongs to volume {tta_std.id!r}, but --hr to {reference.id!r}; give both in the same order."
-        )
-    mask = reference.masks["foreground"]
-    return tta_std.data[mask], np.abs(prediction - reference.data)[mask]
-
-
-def calibrate(errors: Iterable[tuple[str, Floats, Floats]]) -> Calibration:
-    """Compute the calibration factor of a method.
-
-    Args:
-        errors: of each volume its name and the result of `foreground_errors`.
-    """
-    std_sum, error_sum, voxels, volumes = 0.0, 0.0, 0, []
-    for name, deviation, error in errors:
-        std_sum += float(np.sum(deviation, dtype=np.float64))
-        error_sum += float(np.sum(error, dtype=np.float64))
-        voxels += deviation.size
-        volumes.append(name)
-    factor, count = error_sum / std_sum if std_sum else 0.0, max(voxels, 1)
-    return Calibration(factor, std_sum / count, error_sum / count, voxels, tuple(volumes))
-
-
-def read_errors(files: Iterable[tuple[Path, Path, Path]]) -> Iterator[tuple[str, Floats, Floats]]:
-    """Read the errors of volumes for `calibrate`, one volume at a time.
-
-    Args:
-        files: reference, prediction and TTA standard deviation of each volume.
+def read_restored(files: RestoredFiles) -> RestoredVolume:
+    """Read a restored volume.
 
     Raises:
         UserError: a file cannot be read, or belongs to another volume.
     """
-    for hr, restored, tta_std in files:
-        reference = read_image(hr)
-        yield reference.id, *foreground_errors(reference, read_prediction(restored, reference), read_image(tta_std))
+    reference, low = read_image(files.reference), read_image(files.low, LowResolutionImage)
+    tta_std = read_image(files.tta_std)
+    for option, image, shape in (
+        ("--tta-std", tta_std, tta_std.data.shape),
+        ("--lr", low, low.forward_model.hr_shape),
+    ):
+        if image.id != reference.id or tuple(shape) != reference.data.shape:
+            raise UserError(
+                f"{option}: belongs to volume {image.id!r}, but --hr to {reference.id!r}; give both in the same order."
+            )
+    prediction = read_prediction(files.prediction, reference)
+    return RestoredVolume(reference, low, method_of(files.prediction), prediction, tta_std)
+
+
+def sample_errors(volume: RestoredVolume, count: int) -> ErrorSample:
+    """Draw foreground voxels of a volume for the fit of intervals.
+
+    Args:
+        volume: the restored volume.
+        count: maximum number of voxels.
+    """
+    places = np.flatnonzero(volume.foreground)
+    drawn = np.random.default_rng(0).permutation(len(places))[:count]
+    features: dict[Feature, Floats] = {name: values.ravel()[places[drawn]] for name, values in volume.features()}
+    identity = volume.reference.identity
+    return ErrorSample(identity.id, identity.subject, features, volume.errors()[drawn])
+
+
+def read_samples(volumes: Sequence[RestoredFiles]) -> list[ErrorSample]:
+    """Read validation volumes, one at a time, and draw voxels of each.
+
+    Images that were synthesised from label maps are left out, unless there are no others.
+
+    Raises:
+        UserError: a file cannot be read or belongs to another volume, or no volume has a foreground.
+    """
+    count = min(MAX_SAMPLE, max(MIN_SAMPLE, MAX_SAMPLES // max(1, len(volumes))))
+    acquired: list[ErrorSample] = []
+    synthetic: list[ErrorSample] = []
+    for files in volumes:
+        volume = read_restored(files)
+        sample = sample_errors(volume, count)
+        if len(sample.errors):
+            (synthetic if volume.reference.block.synthetic else acquired).append(sample)
+    if not acquired and not synthetic:
+        raise UserError("--hr: the validation volumes have no foreground; uncertainty maps cannot be calibrated.")
+    if acquired and synthetic:
+        logger.info("%d images that were synthesised from label maps are left out", len(synthetic))
+    return acquired or synthetic
 
 
 def evaluate_uncertainty(
-    reference: Image, method: str, prediction: Floats, tta_std: Image, factor: float
-) -> tuple[list[ReliabilityBin], UncertaintySummary]:
-    """Compare predicted with observed errors of one volume, both as fractions of the normalised range.
+    volume: RestoredVolume, intervals: ErrorIntervals
+) -> tuple[UncertaintyMap, list[ReliabilityBin], list[UncertaintySummary]]:
+    """Compute the uncertainty map of a volume, and compare it with the observed errors.
 
     Args:
-        reference: extracted volume.
-        method: name of the method.
-        prediction: restored volume, normalised, of the shape of the reference.
-        tta_std: TTA standard deviation of the method.
-        factor: calibration factor.
+        volume: the restored volume.
+        intervals: calibrated for the method.
 
     Returns:
-        The reliability curve and the summary over all bins.
-
-    Raises:
-        UserError: the TTA standard deviation belongs to another volume.
+        The map, the bins of half-width, and a summary for every level.
     """
-    deviation, observed = foreground_errors(reference, prediction, tta_std)
-    predicted = factor * deviation
-    row = reference.identity
-    means = (float(predicted.mean()), float(observed.mean()))
-    correlation = rank_correlation(predicted, observed)
-    summary = UncertaintySummary(row.id, row.subject, row.split, method, correlation, factor, *means, observed.size)
-    names = (row.id, row.subject, row.split, method)
-    curve = [ReliabilityBin(*names, index, *one) for index, one in enumerate(reliability_curve(predicted, observed))]
-    return curve, summary
+    unscaled = unscaled_half_width(intervals, volume.features())
+    data = np.asarray(intervals.scale(MAP_LEVEL) * unscaled, dtype=np.float32)
+    uncertainty = UncertaintyMap.of(volume.tta_std.with_data(data), method=volume.method, level=MAP_LEVEL)
+    errors, widths = volume.errors(), unscaled[volume.foreground]
+    identity = volume.reference.identity
+    names = (identity.id, identity.subject, identity.split, volume.method)
+    bins = reliability_bins(data[volume.foreground], errors)
+    correlation = rank_correlation(widths, errors)
+    summaries = [
+        UncertaintySummary(
+            *names,
+            level=level,
+            coverage=_mean(errors <= scale * widths),
+            half_width=scale * _mean(widths),
+            error=_mean(errors),
+            spearman=correlation,
+            voxels=errors.size,
+        )
+        for level, scale in intervals.scales
+    ]
+    return uncertainty, [ReliabilityBin(*names, index, *one) for index, one in enumerate(bins)], summaries
 
 
-def reliability_curve(predicted: Floats, observed: Floats, bins: int = BINS) -> list[Bin]:
-    """Compare predicted with observed errors in bins of equally many voxels.
+def reliability_bins(half_width: Floats, errors: Floats, bins: int = BINS) -> list[Bin]:
+    """Compare errors with half-widths in bins of equally many voxels.
 
     Args:
-        predicted: expected absolute error of each voxel, shape (voxels,).
-        observed: observed absolute error, of the same shape and unit.
+        half_width: half-width of the interval of each voxel, shape (voxels,).
+        errors: absolute error, of the same shape and unit.
         bins: maximum number of bins; none is empty.
 
     Returns:
-        The bins by rising predicted error.
+        The bins by rising half-width.
     """
-    order = np.argsort(predicted, kind="stable")
+    order = np.argsort(half_width, kind="stable")
     parts = [part for part in np.array_split(order, min(bins, len(order)) or 1) if len(part)]
-    return [Bin(_mean(predicted[part]), _mean(observed[part]), len(part)) for part in parts]
+    return [
+        Bin(_mean(half_width[part]), _mean(errors[part]), _mean(errors[part] <= half_width[part]), len(part))
+        for part in parts
+    ]
 
 
 def rank_correlation(predicted: Floats, observed: Floats) -> float:
@@ -144,5 +221,5 @@ def rank_correlation(predicted: Floats, observed: Floats) -> float:
     return float(result.statistic)
 
 
-def _mean(values: Floats) -> float:
-    return float(np.mean(values, dtype=np.float64))
+def _mean(values: NDArray) -> float:
+    return float(np.mean(values, dtype=np.float64)) if values.size else float("nan")

@@ -8,7 +8,7 @@ A module offers
 - `read(path, part) -> Image`: `header.format` of the image names the module that writes it.
 - `write(path, image) -> int`: returns the number of voxels that were clipped to the range of the dtype.
 - `as_quantity(image) -> Image`, if it cannot store 32-bit floats as they are: converts an image of non-negative values
-  that are not intensities, such as expected errors, to the nearest representation.
+  that are not intensities, such as uncertainty maps, to the nearest representation.
 - `accepts(path) -> bool`, if the suffix does not always identify it: whether a file or folder is of this format.
 
 `SUFFIXES` and `WRITTEN` are tuples of plain text, since the workflow reads them without importing the module.

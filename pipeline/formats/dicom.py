@@ -56,7 +56,7 @@ LARGEST_SIDE = 2**16 - 1
 THICKNESS_TOLERANCE = 0.01
 """Maximum relative difference of SliceThickness between the slices of a volume, due to rounding."""
 MARK = "BrainSR"
-QUANTITY = "expected error"
+QUANTITY = "uncertainty"
 OF_STORED_VALUES = ("PixelPaddingValue", "PixelPaddingRangeLimit", "RealWorldValueMappingSequence")
 """Elements that define the meaning of certain stored values."""
 
@@ -193,7 +193,7 @@ def write(path: Path, image: Image) -> int:
 def as_quantity(image: Image) -> Image:
     """Convert an image to integers with a new slope, so that its maximum uses the whole range of the pixels.
 
-    The series description states that it contains expected errors. Windows and meanings of single stored values are
+    The series description states that it is an uncertainty map. Windows and meanings of single stored values are
     left out, since they apply to intensities.
     """
     source = header_of(image, DicomHeader)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 from pipeline.image.image import Image
 
 
 @dataclass(frozen=True)
 class UncertaintyMap(Image):
-    """Standard deviation over test-time augmentation (TTA) of one method, and its calibration.
+    """Half-width of the prediction interval of every voxel of a restored volume.
 
     Attributes:
-        data: standard deviation, normalised intensities.
+        data: half-widths, normalised intensities.
         method: the method that restored the volume.
-        error_factor: factor found on the validation volumes; times the standard deviation it is the expected absolute
-            error.
+        level: nominal coverage of the intervals, between 0 and 1.
     """
 
     method: str = field(kw_only=True)
-    error_factor: float = field(kw_only=True)
+    level: float = field(kw_only=True)
 
-    @property
-    def expected_error(self) -> Image:
-        """Image of the expected absolute error."""
-        return self.with_data(self.data * self.error_factor)
+    @classmethod
+    def of(cls, image: Image, *, method: str, level: float) -> UncertaintyMap:
+        """Create an uncertainty map from an image of half-widths."""
+        return cls(**{one.name: getattr(image, one.name) for one in fields(Image)}, method=method, level=level)

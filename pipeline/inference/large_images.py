@@ -41,6 +41,7 @@ from pipeline.inference.channel_statistics import (
     read_finite,
 )
 from pipeline.inference.domain import outside_domain
+from pipeline.inference.error_map import UncertaintyKind
 from pipeline.inference.forward_pass import engine_for, log_precision_change
 from pipeline.inference.memory import device_of
 from pipeline.inference.result_check import Agreement, agreement_of, cell_means, check_agreement, without_outliers
@@ -80,13 +81,18 @@ def restore_large(network: Generator, image: TiledImage, settings: Infer, output
 
 
 def uncertainty_large(
-    network: Generator, image: TiledImage, settings: Infer, output: Path, generator_sha256: str, factor: float
+    network: Generator,
+    image: TiledImage,
+    settings: Infer,
+    output: Path,
+    generator_sha256: str,
+    uncertainty: UncertaintyKind,
 ) -> None:
-    """Write the uncertainty map of an image: the TTA standard deviation times `factor`, as 32-bit floats.
+    """Write the uncertainty map of an image as 32-bit floats; every tile is computed from its own voxels.
 
     It is in the units of the image; all other arguments and errors are those of `restore_large`.
     """
-    with _job(network, image, settings, output, generator_sha256, factor) as job:
+    with _job(network, image, settings, output, generator_sha256, uncertainty) as job:
         job.restore_planes(network, settings)
         job.deliver(output, generator_sha256)
 
@@ -98,16 +104,16 @@ def _job(
     settings: Infer,
     output: Path,
     generator_sha256: str,
-    uncertainty_factor: float | None,
+    uncertainty: UncertaintyKind | None,
 ) -> Iterator[_Job]:
     """Yield the job of an output, continued where it was interrupted; its folder is removed when it is done."""
     rows_factor, columns_factor = network.factors
     if rows_factor != columns_factor:
         raise UserError("--model: this network enlarges columns alone; a plane needs one that enlarges both axes.")
     fitting_format(image.path, output)
-    key = _key(network, image, settings, generator_sha256, uncertainty_factor)
+    key = _key(network, image, settings, generator_sha256, uncertainty)
     with _workplace(output) as folder:
-        target = (image, columns_factor, uncertainty_factor)
+        target = (image, columns_factor, uncertainty)
         yield _Job.resumed(folder, key, *target) or _Job.started(folder, key, *target, settings)
         shutil.rmtree(folder)
 
@@ -145,10 +151,10 @@ class _Job:
     """A restoration whose progress is stored on the disk."""
 
     def __init__(
-        self, folder: Path, image: TiledImage, factor: int, uncertainty_factor: float | None, progress: _Progress
+        self, folder: Path, image: TiledImage, factor: int, uncertainty: UncertaintyKind | None, progress: _Progress
     ) -> None:
         self._folder, self._image, self._factor = folder, image, factor
-        self._uncertainty_factor = uncertainty_factor
+        self._uncertainty = uncertainty
         self.progress = progress
         self._group = zarr.open_group(folder / "image", mode="a", zarr_format=image.zarr_format)
 
@@ -159,7 +165,7 @@ class _Job:
 
     @classmethod
     def resumed(
-        cls, folder: Path, key: str, image: TiledImage, factor: int, uncertainty_factor: float | None
+        cls, folder: Path, key: str, image: TiledImage, factor: int, uncertainty: UncertaintyKind | None
     ) -> _Job | None:
         """Return the job that was interrupted in a folder; None where there is none, or another one."""
         # A run that was killed after it had delivered the image leaves progress.json alone.
@@ -173,7 +179,7 @@ class _Job:
         logger.info("continuing with plane %d, row %d", progress.plane, progress.row)
         for stray in (folder / "image").rglob("*.partial"):  # zarr was writing it when it was killed
             stray.unlink()
-        return cls(folder, image, factor, uncertainty_factor, progress)
+        return cls(folder, image, factor, uncertainty, progress)
 
     @classmethod
     def started(
@@ -182,7 +188,7 @@ class _Job:
         key: str,
         image: TiledImage,
         factor: int,
-        uncertainty_factor: float | None,
+        uncertainty: UncertaintyKind | None,
         settings: Infer,
     ) -> _Job:
         """Empty the folder and begin with the first plane."""
@@ -190,9 +196,9 @@ class _Job:
             shutil.rmtree(folder / name, ignore_errors=True)
             (folder / name).unlink(missing_ok=True)
         progress = _Progress(key, tuple(channel_statistics(image, settings)))
-        job = cls(folder, image, factor, uncertainty_factor, progress)
+        job = cls(folder, image, factor, uncertainty, progress)
         shape = (*image.shape[:-2], *(size * factor for size in image.plane_shape))
-        dtype = np.dtype(_stored_intensity(image.intensity, uncertainty_factor).dtype)
+        dtype = np.dtype(_stored_intensity(image.intensity, uncertainty).dtype)
         create_level(job._group, "0", shape, dtype, f"{image.leading}yx")
         job._update()
         return job
@@ -208,8 +214,8 @@ class _Job:
             "offset_percentile": LOW_PERCENTILE,
             "scale_percentile": PERCENTILE,
         }
-        if self._uncertainty_factor is not None:
-            processing["tta_std_times"] = self._uncertainty_factor
+        if self._uncertainty is not None:
+            processing["quantity"] = self._uncertainty.description
         module = fitting_format(self._image.path, output)
         module.deliver(self._folder / "image", self._image, self._factor, processing, output)
 
@@ -229,6 +235,7 @@ class _Job:
         channel = self.progress.channels[self._image.channel_of(plane)]
         intensity = replace(self._image.intensity, offset=channel.offset, scale=channel.scale)
         engine = engine_for(network, settings)
+        augmentations = network.record.self_ensemble
         agreement, outliers, saturated = self.progress.agreement, self.progress.limited, self.progress.saturated
 
         def restore(part: NDArray) -> NDArray[np.float32]:
@@ -236,10 +243,10 @@ class _Job:
             bar.update()
             values = normalised(part, intensity)
             within = limited(values)
-            if self._uncertainty_factor is not None:
+            if self._uncertainty is not None:
                 results = restore_augmented(engine, within.values, channel.noise_sigma, MAX_AUGMENTATIONS)
-                return np.asarray(self._uncertainty_factor * np.std(results, axis=0), dtype=np.float32)
-            augmentations = network.record.self_ensemble
+                mean = within.added_to(np.mean(results[:augmentations], axis=0), tiling.factors)
+                return self._uncertainty.of(mean, values, np.std(results, axis=0), tiling.factors)
             restored = restore_averaged(engine, within.values, channel.noise_sigma, augmentations)
             restored = within.added_to(restored, tiling.factors)
             again = intensity.to_physical(cell_means(restored, tiling.factors))
@@ -255,7 +262,7 @@ class _Job:
             middle = [tiles[len(tiles) // 2] for tiles in (tiling.along(0), tiling.along(1))]
             values = normalised(read_finite(self._image, plane, *middle), intensity)
             log_precision_change(network, settings, limited(values).values, channel.noise_sigma, "the middle tile")
-        array, stored = open_level(self._group, "0"), _stored_intensity(intensity, self._uncertainty_factor)
+        array, stored = open_level(self._group, "0"), _stored_intensity(intensity, self._uncertainty)
         for rows, columns, values in restored_blocks(read, tiling, restore, self.progress.row):
             array[(*plane, rows, columns)], clipped = stored.to_stored(values)
             saturated += clipped
@@ -276,15 +283,15 @@ def _warn_outside_domain(network: Generator, image: TiledImage, channels: Sequen
         logger.warning("%s: %s. The result may be worse than interpolation.", image.path, sentence)
 
 
-def _stored_intensity(intensity: IntensityMap, uncertainty_factor: float | None) -> IntensityMap:
+def _stored_intensity(intensity: IntensityMap, uncertainty: UncertaintyKind | None) -> IntensityMap:
     """Return the stored intensities of a result: those of the image or, for an uncertainty map, floats."""
-    if uncertainty_factor is None:
+    if uncertainty is None:
         return intensity
     return replace(intensity.of_differences(), slope=1.0, intercept=0.0, dtype="float32")
 
 
 def _key(
-    network: Generator, image: TiledImage, settings: Infer, generator_sha256: str, uncertainty_factor: float | None
+    network: Generator, image: TiledImage, settings: Infer, generator_sha256: str, uncertainty: UncertaintyKind | None
 ) -> str:
     """Return a hash of everything that the result depends on."""
     files = sorted(path for path in image.path.rglob("*") if path.is_file()) or [image.path]
@@ -298,7 +305,7 @@ def _key(
         image.wanted,
         image.metadata,
         stamps,
-        uncertainty_factor,
+        uncertainty,
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 

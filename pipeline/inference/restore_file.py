@@ -26,9 +26,11 @@ from pipeline.image.missing_values import MASK as MISSING
 from pipeline.image.normalisation import normalise
 from pipeline.inference.choice import Weights, log_measured_gain
 from pipeline.inference.domain import describe_domain, enlarged_voxels, outside_domain
+from pipeline.inference.error_map import UncertaintyKind
 from pipeline.inference.large_images import restore_large, uncertainty_large
 from pipeline.inference.restoration import Restored, restore_uncorrected
 from pipeline.inference.result_check import Agreement, agreement_of, cell_means, check_agreement, without_outliers
+from pipeline.models.calibration import intervals_for
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
 from pipeline.models.weights import load_generator
@@ -45,7 +47,7 @@ NOISE_RATIO, NOISE_MARGIN = 2.0, 0.01
 this fraction of the intensity range."""
 MAGNITUDE_NOISE, MICROSCOPE_NOISE = "rician", "gaussian"
 """Noise models assumed for heads and for micrographs, modules of pipeline/physics/noise."""
-MAP_WRITTEN = "%s: uncertainty map written, the TTA standard deviation times %.3g"
+MAP_WRITTEN = "%s: uncertainty map written: %s"
 BIDS_NAME = re.compile(r"sub-[A-Za-z0-9]+_(.+_)?[A-Za-z0-9]+$")
 
 
@@ -58,7 +60,7 @@ def restore_file(
     settings: Infer,
     device: str,
     uncertainty: bool | None = None,
-    calibration: float = 1.0,
+    calibration: Path | None = None,
     thickness_mm: float | None = None,
     original: Image | None = None,
 ) -> None:
@@ -74,23 +76,27 @@ def restore_file(
         device: auto, cpu or cuda.
         uncertainty: whether the uncertainty map is written. By default it is, except for fast networks and for images
             that are restored tile by tile.
-        calibration: factor by which the TTA standard deviation is multiplied.
+        calibration: uncertainty/calibration.json of the network's run; by default, the map is that of the intervals
+            stored with the network, or else the TTA standard deviation.
         thickness_mm: slice thickness given by the user, in mm.
         original: the image as read from the source, if it was read already.
 
     Raises:
         UserError: the output would replace the input, a file cannot be read, the image has no foreground, the network
-            does not fit the image, the device is not available, or the result contradicts its input.
+            does not fit the image, the calibration is that of another network, the device is not available, or the
+            result contradicts its input.
     """
     check_no_overwrite(source, output)
     use_threads(settings.threads)
     weights = model if isinstance(model, Weights) else Weights(model, str(model))
     network = load_generator(weights.path).to(choose_device(device)).eval()
+    digest = sha256_of(weights.path)
+    intervals = intervals_for(calibration, weights.path, digest) if calibration else network.record.error_intervals
+    kind = UncertaintyKind(intervals)
     if is_large(source, part.series):
         if thickness_mm is not None:
             raise UserError(f"{source}: --thickness-mm does not apply to images that are restored tile by tile.")
-        factor = calibration if uncertainty else None
-        _restore_in_tiles(network, sha256_of(weights.path), source, part, settings, output, factor)
+        _restore_in_tiles(network, digest, source, part, settings, output, kind if uncertainty else None)
         return
     original = with_thickness(original or format_of(source).read(source, part), thickness_mm, str(source))
     check_output(output, original)
@@ -113,13 +119,13 @@ def restore_file(
     check_agreement(source, _agreement(original.data, image, restored, sigmas), force=settings.force)
     clipped = write_prediction(output, image, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, image.data.shape, restored.shape, clipped)
-    spreads = [result.tta_std for result in results if result.tta_std is not None]
     path = uncertainty_path(output)
-    if spreads:
-        write_quantity(path, restored_image(image, calibration * interleave_channels(spreads)))
-        logger.info(MAP_WRITTEN, path, calibration)
-    else:
+    if not with_map:
         _warn_of_earlier_map(path)
+        return
+    maps = [_uncertainty(kind, *pair) for pair in zip(channels, results, strict=True)]
+    write_quantity(path, restored_image(image, interleave_channels(maps)))
+    logger.info(MAP_WRITTEN, path, kind.description)
 
 
 def check_no_overwrite(source: Path, output: Path) -> None:
@@ -221,6 +227,13 @@ def _restore_channel(
     return result._replace(restored=within.added_to(result.restored, image.forward_model.whole_factors))
 
 
+def _uncertainty(kind: UncertaintyKind, image: LowResolutionImage, result: Restored) -> NDArray[np.float32]:
+    """Return the uncertainty map of one channel."""
+    assert result.tta_std is not None
+    factors = image.forward_model.factors
+    return kind.of(result.restored, image.data, result.tta_std, factors)
+
+
 def _compare_with_training(
     network: Generator, source: Path, image: LowResolutionImage, quantiles: Quantiles, sigma: float
 ) -> None:
@@ -292,9 +305,9 @@ def _restore_in_tiles(
     part: Part,
     settings: Infer,
     output: Path,
-    calibration: float | None,
+    uncertainty: UncertaintyKind | None,
 ) -> None:
-    """Restore an image that does not fit into memory, and write its uncertainty map if `calibration` is given."""
+    """Restore an image that does not fit into memory, and write an uncertainty map if its kind is given."""
     if direction_of(network) == "isotropic":
         raise UserError(
             f"{source}: an image of this size is restored slice by slice, but this network enlarges all three axes; "
@@ -305,8 +318,8 @@ def _restore_in_tiles(
         clipped = restore_large(network, wanted, settings, output, digest)
         logger.info("%s: restored tile by tile, %d pixels clipped", source, clipped)
         path = uncertainty_path(output)
-        if calibration is None:
+        if uncertainty is None:
             _warn_of_earlier_map(path)
         else:
-            uncertainty_large(network, wanted, settings, path, digest, calibration)
-            logger.info(MAP_WRITTEN, path, calibration)
+            uncertainty_large(network, wanted, settings, path, digest, uncertainty)
+            logger.info(MAP_WRITTEN, path, uncertainty.description)

@@ -8,6 +8,7 @@ from pydantic import JsonValue
 
 from pipeline.config.base import Section
 from pipeline.config.parameters import Direction
+from pipeline.models.error_intervals import ErrorIntervals
 
 
 class ConsistencyWeight(NamedTuple):
@@ -61,5 +62,7 @@ class NetworkRecord(Section):
     """weights of the data-consistency step, by rising noise level; none means no correction"""
     background_changes: tuple[BackgroundChange, ...] = ()
     """change of the foreground by margin, by rising margin; none where it was not measured"""
+    error_intervals: ErrorIntervals | None = None
+    """prediction intervals of the errors, calibrated after the training; None where they were not calibrated"""
     recipe: dict[str, JsonValue] | None = None
     """the recipe of the training, for documentation: nothing is computed from it"""

@@ -1,15 +1,15 @@
 """Model-based reconstruction: the image that agrees with its measurements and is smooth.
 
-The image x minimises
+The image x minimises::
 
     1/2 sum over measurements of ||A x - y||^2 + penalty(x),
 
-where A is the linear part of the forward model of a measurement y. The penalty is quadratic, w/2 ||D x||^2, or total
-variation, w ||D x||, of the forward differences D x along the axes (Rudin, Osher and Fatemi, Physica D 60:259-268,
+where A is the linear part of the forward model of a measurement y. The penalty is quadratic, `w/2 ||D x||^2`, or total
+variation, `w ||D x||`, of the forward differences D x along the axes (Rudin, Osher and Fatemi, Physica D 60:259-268,
 1992; three-dimensional and isotropic).
 
 Least squares are solved by preconditioned conjugate gradients. Total variation is the limit of least squares with
-weights 1 / |D x| from the previous solution (lagged diffusivity: Vogel and Oman, SIAM Journal on Scientific Computing
+weights `1 / |D x|` from the previous solution (lagged diffusivity: Vogel and Oman, SIAM Journal on Scientific Computing
 17:227-238, 1996), so both use the same solver.
 """
 

@@ -145,8 +145,7 @@ def uncertainty_layer(path: Path, reference: Image, crop: Crop, top: float) -> L
     """Read the uncertainty map of the deliverable as a layer of the viewer.
 
     Args:
-        path: standard deviation over test-time augmentation, normalised; for an `UncertaintyMap`, the expected absolute
-            error is shown instead.
+        path: an `UncertaintyMap`, or the standard deviation over test-time augmentation, normalised.
         reference: extracted volume.
         crop: displayed part of the volume.
         top: value with the brightest colour, as a fraction of the normalised range.
@@ -160,9 +159,9 @@ def uncertainty_layer(path: Path, reference: Image, crop: Crop, top: float) -> L
             f"{path}: shape {image.data.shape} differs from the shape {reference.data.shape} of the volume. "
             "Run inference again."
         )
-    calibrated = isinstance(image, UncertaintyMap)
-    factor = image.error_factor if calibrated else 1.0
-    title = "Expected error" if calibrated else "Standard deviation over augmentations"
+    title = "Standard deviation over augmentations"
+    if isinstance(image, UncertaintyMap):
+        title = f"Half-width of the {format_share(image.level)} interval"
     legend = ("0", f"\N{GREATER-THAN OR EQUAL TO} {format_share(top)}")
-    levels = crop.levels(display_slices(image.data, crop.axis), top / factor)
+    levels = crop.levels(display_slices(image.data, crop.axis), top)
     return Layer("uncertainty", title, "map", levels, legend, colours())

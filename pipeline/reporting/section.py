@@ -3,7 +3,7 @@
 A section is one file of `pipeline/reporting/sections/`, found by its name. It has a function for every page that shows
 it, named after the page: `for_index(run)`, `for_volume(volume)`, `for_training(trainings)`, `for_resources(usage)`. The
 function receives the record of the page (for the index page a `RunRecord`), and returns a `Section`, or None where the
-run has no data for it:
+run has no data for it::
 
     def for_index(run: RunRecord) -> Section | None:
         table = run.tested(TISSUE_AGREEMENT)          # a CSV declared in pipeline/tables

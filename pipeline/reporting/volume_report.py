@@ -43,7 +43,7 @@ class VolumeFiles:
         gates: tables of gates.
         inserted: tables of inserted structures.
         tissue: tables of tissue volumes.
-        reliability: tables of predicted and observed errors.
+        reliability: tables of errors by half-width of the intervals.
         uncertainty: uncertainty map of the deliverable.
         benchmarks: folder of the benchmarks of the run.
         shard: shard of the volume.
@@ -79,7 +79,7 @@ class VolumeReport:
         gates: results of the gates, the deliverable last; empty if the run has none.
         inserted: rows of the volume in the tables of inserted structures.
         tissue: rows of the volume in the tables of tissue volumes.
-        reliability: rows of the volume in the tables of predicted and observed errors.
+        reliability: rows of the volume in the tables of errors by half-width of the intervals.
         uncertainty: uncertainty map of the deliverable.
         jobs: title and benchmark of the jobs behind the results.
     """

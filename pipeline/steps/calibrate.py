@@ -1,6 +1,6 @@
 """Calibrate the uncertainty maps of a method on the validation volumes.
 
-The calibration factor converts TTA standard deviations to expected absolute errors: pipeline/fidelity/uncertainty.py.
+The result contains the prediction intervals of the errors of the method: pipeline/fidelity/error_intervals.py.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.fidelity.uncertainty import calibrate, read_errors
+from pipeline.fidelity.error_intervals import fit_intervals
+from pipeline.fidelity.uncertainty import RestoredFiles, read_samples
+from pipeline.files import sha256_of
 from pipeline.formats.io.container import map_image
-from pipeline.inference.calibration import write_calibration
+from pipeline.formats.io.predictions import method_of
+from pipeline.models.calibration import Calibration, write_calibration
 from pipeline.steps._shards import files_of
 
 logger = logging.getLogger(__name__)
@@ -21,24 +24,33 @@ logger = logging.getLogger(__name__)
 class Options:
     """Options of the step."""
 
+    model: Path
+    """generator.safetensors of the delivered method."""
     hr: list[Path]
     """Extracted validation volumes (.safetensors)."""
+    lr: list[Path]
+    """Low-resolution validation volumes, in the same order (.safetensors)."""
     predictions: list[Path]
     """Volumes restored by the delivered method, or folders of them."""
     tta_std: list[Path]
     """Standard deviations over flips and transposes, or folders of them (.safetensors)."""
     output: Path
-    """The calibration factor (.json)."""
+    """The calibration (.json)."""
 
 
 def run(options: Options) -> None:
-    """Write the calibration factor."""
-    volumes = [map_image(path).id for path in options.hr]
-    calibration = calibrate(
-        read_errors(
-            (hr, files_of(volume, options.predictions)[0], files_of(volume, options.tta_std)[0])
-            for hr, volume in zip(options.hr, volumes, strict=True)
+    """Write the calibration."""
+    files = [
+        RestoredFiles(
+            hr, lr, *(files_of(map_image(hr).id, paths)[0] for paths in (options.predictions, options.tta_std))
         )
+        for hr, lr in zip(options.hr, options.lr, strict=True)
+    ]
+    intervals = fit_intervals(read_samples(files))
+    method = method_of(files[0].prediction)
+    write_calibration(
+        options.output, Calibration(method=method, generator_sha256=sha256_of(options.model), intervals=intervals)
     )
-    write_calibration(options.output, calibration)
-    logger.info("expected absolute error: %.3g times the TTA standard deviation", calibration.factor)
+    logger.info("intervals calibrated on: %s", ", ".join(intervals.subjects))
+    if len(intervals.subjects) == 1:
+        logger.warning("calibrated on a single person: the coverage on other persons may differ from the nominal one")

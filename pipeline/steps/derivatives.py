@@ -38,8 +38,8 @@ RESULT = (
     "Super-resolved by BrainSR ({method}) from a low-resolution image simulated from the source with the ForwardModel"
 )
 MAP = (
-    "Expected absolute error of the image of the same name with desc-brainsr, super-resolved by BrainSR ({method}): "
-    "its calibrated standard deviation over flips and transposes, in its units"
+    "Half-width of the 90 % prediction interval of each voxel of the image of the same name with desc-brainsr, "
+    "super-resolved by BrainSR ({method}): calibrated on the validation volumes, in the units of the image"
 )
 MILLIMETRES = {"meter": 1e3, "mm": 1.0, "micron": 1e-3}
 """Millimetres per unit of length, by the name of the unit in nibabel; by convention, files without a unit use mm."""

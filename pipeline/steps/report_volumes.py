@@ -56,7 +56,7 @@ class Options:
     tissue: list[Path] = field(default_factory=list)
     """Table of tissue volumes (.csv)."""
     reliability: list[Path] = field(default_factory=list)
-    """Table of predicted and observed errors (.csv)."""
+    """Table of errors by half-width of the intervals (.csv)."""
     uncertainty: list[Path] = field(default_factory=list)
     """Calibrated uncertainty maps of the deliverable, or a folder of them (.safetensors)."""
     output: Path

@@ -45,9 +45,9 @@ class Options:
     places: list[Path] = field(default_factory=list)
     """Positions of the inserted structures, in the same order (.csv)."""
     reliability: list[Path] = field(default_factory=list)
-    """Predicted and observed errors (.csv)."""
+    """Errors by half-width of the intervals (.csv)."""
     uncertainty: list[Path] = field(default_factory=list)
-    """Summaries of the error maps (.csv)."""
+    """Coverage of the intervals (.csv)."""
     deliver: str
     """Delivered method, with which the detection rates of the others are compared."""
     output: Path

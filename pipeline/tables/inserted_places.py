@@ -1,4 +1,4 @@
-"""inserted/*.places.csv: the observer's decision on every inserted structure, from which intervals are computed."""
+"""`inserted/*.places.csv`: the observer's decision on every inserted structure, from which intervals are computed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""metrics/slices.csv: the value of every metric on every slice; metrics/parts/*.csv have those of volumes too."""
+"""`metrics/slices.csv`: the value of every metric on every slice; `metrics/parts/*.csv` have those of volumes too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""metrics/uncertainty.csv: how well the uncertainty map of every volume predicts the error."""
+"""metrics/uncertainty.csv: coverage of the prediction intervals of every volume, by level."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from pipeline.tables.table import Column, Table
 
 @dataclass(frozen=True)
 class UncertaintySummary:
-    """Predicted and observed errors over the foreground of one volume."""
+    """Prediction intervals of one level over the foreground of one volume."""
 
     volume: VolumeName
     subject: Subject
     split: Split
     method: Method
-    spearman: Annotated[float, Column("Spearman's rank correlation of predicted and observed errors")]
-    factor: Annotated[float, Column("calibration factor: predicted error over TTA standard deviation")]
-    predicted: Annotated[float, Column("mean predicted absolute error", "normalised range")]
-    observed: Annotated[float, Column("mean observed absolute error", "normalised range")]
+    level: Annotated[float, Column("nominal coverage of the intervals, between 0 and 1")]
+    coverage: Annotated[float, Column("share of voxels whose error is within the interval")]
+    half_width: Annotated[float, Column("mean half-width of the intervals", "normalised range")]
+    error: Annotated[float, Column("mean absolute error", "normalised range")]
+    spearman: Annotated[float, Column("Spearman's rank correlation of half-width and absolute error")]
     voxels: Annotated[int, Column("number of foreground voxels")]
 
 
-UNCERTAINTY = Table("summaries of uncertainty maps", UncertaintySummary)
+UNCERTAINTY = Table("coverage of prediction intervals", UncertaintySummary)

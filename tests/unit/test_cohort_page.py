@@ -13,7 +13,7 @@ import pytest
 from pipeline.reporting.metric_table import Column, MetricTable, Score, columns_of, first_region
 from pipeline.reporting.numbers import format_interval, format_number
 from pipeline.reporting.run_record import RunRecord, by_metric, read_run_record
-from pipeline.reporting.section import Cell, Section
+from pipeline.reporting.section import Cell, Section, Text
 from pipeline.reporting.sections import (
     comparisons,
     detail_ledger,
@@ -29,8 +29,9 @@ from pipeline.steps.__main__ import main
 from pipeline.tables.comparisons import COMPARISONS
 from pipeline.tables.gates import GATES
 from pipeline.tables.inserted_structures import INSERTED_STRUCTURES
-from pipeline.tables.reliability import RELIABILITY
+from pipeline.tables.reliability import RELIABILITY, ReliabilityBin
 from pipeline.tables.table import Table
+from pipeline.tables.uncertainty import UNCERTAINTY, UncertaintySummary
 from tests.cohort_run import HOSTILE_NAME, TABLES, cohort_command, make_cohort
 from tests.helpers import Tags, run_step, the_message
 from tests.report_run import index_command, make_run, provenance_command
@@ -211,15 +212,26 @@ def test_inserted_structures_are_counted_over_volumes(record):
     assert len(section.figures) == 4
 
 
-def test_reliability_is_pooled_as_means_over_voxels(record):
-    rows = [("a", "A", "test", "m", 1, 0.1, 0.3, 30), ("b", "B", "test", "m", 1, 0.2, 0.1, 10)]
-    val = ("c", "C", "val", "m", 1, 9.0, 9.0, 1000)
-    names = ["volume", "subject", "split", "method", "bin", "predicted", "observed", "voxels"]
-    table = pd.DataFrame([*rows, val], columns=pd.Index(names))
-    (row,) = shown(reliability.for_index(with_table(record, RELIABILITY, table))).folded_tables[0].rows
-    assert row[2].number == pytest.approx((30 * 0.1 + 10 * 0.2) / 40)
-    assert row[3].number == pytest.approx((30 * 0.3 + 10 * 0.1) / 40)
-    assert row[4].number == 40
+def test_reliability_counts_every_person_once_and_no_validation_person(record):
+    levels = [
+        UncertaintySummary(volume, subject, split, record.deliver, 0.9, coverage, 0.1, 0.05, 0.5, 100)
+        for volume, subject, split, coverage in (
+            *(("a", "A", "test", 0.8), ("b", "A", "test", 0.9), ("c", "C", "test", 0.95)),
+            ("d", "D", "val", 0.1),
+        )
+    ]
+    bins = [
+        ReliabilityBin(one.volume, one.subject, one.split, record.deliver, 3, 0.2, 0.1, one.coverage, 10)
+        for one in levels
+    ]
+    tables = {UNCERTAINTY: UNCERTAINTY.frame(levels), RELIABILITY: RELIABILITY.frame(bins)}
+    section = shown(reliability.for_index(dataclasses.replace(record, optional=tables)))
+    (note,) = [block.text for block in section.blocks if isinstance(block, Text)]
+    assert "contain 90.0% of the foreground voxels of the reference, on average over 2 persons" in note
+    assert "range 85.0% to 95.0%" in note
+    (row,) = section.folded_tables[0].rows
+    assert row[3].number == pytest.approx(90) and row[3].interval == "[85.0% to 95.0%]"
+    assert len(section.figures) == 2 and "90%: 90.0%" in section.figures[0].alt
 
 
 def test_comparisons_show_every_method_with_the_corrected_p(record):

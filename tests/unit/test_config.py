@@ -33,7 +33,7 @@ from tests.helpers import CHECKOUT, configuration, volume_entry
 
 @pytest.mark.parametrize("path", [CONFIG_FILE, SCHEMA_FILE], ids=str)
 def test_generated_files_are_up_to_date(path: Path) -> None:
-    assert (CHECKOUT / path).read_text() == generated()[path], "run: make docs"
+    assert (CHECKOUT / path).read_text() == generated()[path], "run: make config"
 
 
 def test_the_default_file_says_what_the_models_say() -> None:

@@ -110,7 +110,7 @@ def test_locked_versions_lie_in_the_ranges():
         assert version.version in stated.get(one.name, one.specifier), one
 
 
-@pytest.mark.parametrize("name", ["run", "dev"])
+@pytest.mark.parametrize("name", ["run", "dev", "docs"])
 def test_a_lock_file_names_no_host(name):
     assert "://" not in (REQUIREMENTS / f"{name}.lock").read_text()
 

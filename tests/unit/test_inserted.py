@@ -28,10 +28,8 @@ from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.figures.detection import detection_figures, detection_rates
-from pipeline.reporting.figures.reliability import pooled_bins, reliability_figure
 from pipeline.tables.inserted_places import INSERTED_PLACES
 from pipeline.tables.inserted_structures import DETECTION_COUNTS
-from pipeline.tables.reliability import RELIABILITY, ReliabilityBin
 from tests.helpers import described, run_step, synthetic_head
 from tests.small_training import tiny_generator
 
@@ -341,15 +339,6 @@ def test_rates_add_up_over_volumes_and_are_drawn(table):
     assert len({figure.image for figure in figures}) == len(figures)
     assert figures == detection_figures(table, ["zerofill", "reference", "absent"], "zerofill")
     assert "Reference" in figures[0].alt and "absent" not in figures[0].alt
-
-
-def test_bins_of_several_volumes_are_averaged_by_their_voxels():
-    rows = [("a", 0, 0.01, 0.02, 100), ("b", 0, 0.01, 0.05, 300), ("a", 1, 0.02, 0.03, 10), ("b", 1, 0.5, 0.5, 0)]
-    bins = [ReliabilityBin(volume, "S", "test", "brainsr", *numbers) for volume, *numbers in rows]  # pyright: ignore
-    pooled = pooled_bins(RELIABILITY.frame(bins))
-    assert pooled["observed"].tolist() == pytest.approx([0.0425, 0.03])
-    assert pooled["voxels"].tolist() == [400, 10]
-    assert "observed 0.0425 to 0.03" in reliability_figure(pooled, ["brainsr"], "brainsr").alt
 
 
 def test_in_a_volume_that_is_coarse_along_all_axes_structures_are_as_thick_as_their_size():

@@ -33,6 +33,7 @@ from pipeline.files import sha256_of
 from pipeline.formats import Part
 from pipeline.formats.tiled import chosen, is_large, open_tiled
 from pipeline.image.intensity import IntensityMap
+from pipeline.inference.error_map import FLOOR, UncertaintyKind
 from pipeline.inference.large_images import (
     ChannelStatistics,
     channel_statistics,
@@ -41,6 +42,8 @@ from pipeline.inference.large_images import (
     uncertainty_large,
 )
 from pipeline.inference.tiles import Tiling, restored_blocks
+from pipeline.models.calibration import Calibration, write_calibration
+from pipeline.models.error_intervals import MAP_LEVEL, ErrorIntervals, ErrorTerm, LevelScale
 from pipeline.models.generator import Generator
 from pipeline.models.record import NetworkRecord, TrainingDomain
 from pipeline.models.weights import save_generator
@@ -542,8 +545,18 @@ def test_the_command_restores_the_selected_part_of_a_large_image(tmp_path, netwo
     assert "ends in .ome.tiff or .ome.tif" in the_message(wrong, after_progress=True)
 
 
+def proportional(factor: float) -> ErrorIntervals:
+    """Return intervals whose half-width is a multiple of the TTA standard deviation, where it is above FLOOR."""
+    term = ErrorTerm(feature="tta_std", knots=(-7, 0), values=(0, 7))
+    scales = (LevelScale(MAP_LEVEL, factor),)
+    return ErrorIntervals(intercept=-7, terms=(term,), scales=scales, subjects=("a",), volumes=("a",))
+
+
 @pytest.mark.parametrize("suffix", [".ome.tiff", ".ome.zarr"])
-def test_the_uncertainty_map_of_a_large_image_is_the_tta_std(tmp_path, network, network_file, suffix):
+@pytest.mark.parametrize("factor", [None, 2.5])
+def test_the_uncertainty_map_of_a_large_image_is_the_tta_std_or_the_half_width_of_intervals(
+    tmp_path, network, suffix, factor
+):
     data = micrograph((40, 70))
     source = tmp_path / f"in{suffix}"
     if suffix == ".ome.tiff":
@@ -552,9 +565,9 @@ def test_the_uncertainty_map_of_a_large_image_is_the_tta_std(tmp_path, network, 
         write_store(source, data, "yx")
     with open_tiled(source) as image:
         (level,) = channel_statistics(image, SMALL)
-        uncertainty_large(
-            network, image, SMALL.model_copy(update={"tile_lr": 128}), tmp_path / f"map{suffix}", "x", 2.5
-        )
+        kind = UncertaintyKind(factor and proportional(factor))
+        one_tile = SMALL.model_copy(update={"tile_lr": 128})
+        uncertainty_large(network, image, one_tile, tmp_path / f"map{suffix}", "x", kind)
         small = normalised(data, in_range(image.intensity, level))
     seen = []
     for turns in range(4):
@@ -562,7 +575,8 @@ def test_the_uncertainty_map_of_a_large_image_is_the_tta_std(tmp_path, network, 
             turned = np.rot90(small, turns)
             restored = restore_slice(network, np.fliplr(turned) if flip else turned, 0.02)
             seen.append(np.rot90(np.fliplr(restored) if flip else restored, -turns))
-    expected = 2.5 * level.scale * np.std(np.array(seen, dtype=np.float64), axis=0)
+    std = np.std(np.array(seen, dtype=np.float64), axis=0)
+    expected = level.scale * (factor * np.maximum(std, FLOOR) if factor else std)
     found = whole(tmp_path / f"map{suffix}")
     assert found.dtype == np.float32 and found.shape == (80, 140)
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4 * level.scale)
@@ -576,7 +590,7 @@ def test_the_uncertainty_map_of_an_inverted_image_is_not_inverted(tmp_path, netw
     data = 20000 - micrograph((40, 70))
     source = write_tiff(tmp_path / "in.ome.tiff", data, photometric="miniswhite", compression="zlib")
     with open_tiled(source) as image:
-        uncertainty_large(network, image, SMALL, tmp_path / "map.ome.tiff", "x", 1.0)
+        uncertainty_large(network, image, SMALL, tmp_path / "map.ome.tiff", "x", UncertaintyKind(None))
     with tifffile.TiffFile(tmp_path / "map.ome.tiff") as file:
         assert file.pages.first.photometric == tifffile.PHOTOMETRIC.MINISBLACK and file.asarray().max() > 0
 
@@ -598,27 +612,21 @@ def test_a_set_of_files_and_turned_pages_are_restored_like_one_upright_file(tmp_
 
 def test_the_command_writes_the_uncertainty_map_of_a_large_image_on_request(tmp_path, network, network_file):
     source = write_tiff(tmp_path / "in.ome.tiff", micrograph((20, 1100)))
-    (tmp_path / "calibration.json").write_text('{"factor": 2.0}')
+    given = Calibration(method="m", generator_sha256=sha256_of(network_file), intervals=proportional(2.0))
+    write_calibration(tmp_path / "calibration.json", given)
     wide = SMALL.model_copy(update={"tile_lr": 512})
     result = run_command(
-        *(
-            "apply",
-            "--model",
-            network_file,
-            source,
-            "--output",
-            tmp_path / "out.ome.tiff",
-            "--device",
-            "cpu",
-        ),
+        *("apply", "--model", network_file, source, "--output", tmp_path / "out.ome.tiff", "--device", "cpu"),
         *("--uncertainty", "--calibration", tmp_path / "calibration.json", "--settings", wide.model_dump_json()),
     )
     assert result.returncode == 0, result.stderr
+    assert "90% prediction interval" in result.stderr
     with open_tiled(source) as image:
-        uncertainty_large(network, image, wide, tmp_path / "alone.ome.tiff", "x", 1.0)
-    alone, doubled = (whole(tmp_path / name) for name in ("alone.ome.tiff", "out.uncertainty.ome.tiff"))
-    assert alone.max() > 0
-    np.testing.assert_allclose(doubled, 2 * alone, rtol=1e-5, atol=1e-3)
+        (level,) = channel_statistics(image, wide)
+        uncertainty_large(network, image, wide, tmp_path / "alone.ome.tiff", "x", UncertaintyKind(None))
+    std, doubled = (whole(tmp_path / name) for name in ("alone.ome.tiff", "out.uncertainty.ome.tiff"))
+    assert std.max() > FLOOR * level.scale
+    np.testing.assert_allclose(doubled, 2 * np.maximum(std, FLOOR * level.scale), rtol=1e-4, atol=1e-3)
 
 
 def test_memory_grows_neither_with_rows_nor_with_columns(tmp_path, network_file):

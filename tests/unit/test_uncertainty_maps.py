@@ -8,31 +8,36 @@ from typing import Any
 
 import nibabel as nib
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from PIL import Image as Picture
-from scipy import stats
 from torch import nn
 from torch.nn import functional
 
 from pipeline import plugins
+from pipeline.__main__ import main
 from pipeline.config.load import read_run
 from pipeline.config.sections import Infer
 from pipeline.errors import UserError
-from pipeline.fidelity.uncertainty import calibrate, rank_correlation, reliability_curve
+from pipeline.fidelity.error_intervals import ErrorSample, fit_intervals
+from pipeline.fidelity.uncertainty import rank_correlation, reliability_bins
+from pipeline.files import sha256_of
 from pipeline.formats import ROOM
 from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import suffix_of, write_prediction, write_quantity
 from pipeline.image.intensity import IntensityMap
 from pipeline.image.uncertainty_map import UncertaintyMap
+from pipeline.inference.error_map import unscaled_half_width
 from pipeline.inference.tta import moments_of, pooled_std
 from pipeline.inference.volume import restore_volume, restore_with_tta_std
-from pipeline.models.weights import save_generator
+from pipeline.models.calibration import Calibration, intervals_for, read_calibration, write_calibration
+from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.steps import infer
+from pipeline.tables.reliability import RELIABILITY
+from pipeline.tables.uncertainty import UNCERTAINTY
 from pipeline.training.patches import PatchSampler
 from tests.helpers import (
     configuration,
@@ -143,38 +148,69 @@ def test_the_pooled_std_equals_that_of_all_results():
     assert np.allclose(spread, views.reshape(24, 5, 6).std(axis=0), atol=1e-5)
 
 
-@pytest.fixture
-def synthetic():
-    """Return a standard deviation, and normal errors whose mean magnitude, sqrt(2 / pi) sigma, is three times that."""
-    generator = np.random.default_rng(1)
-    spread = generator.uniform(0.01, 0.1, 200_000)
-    sigma = 3 * spread / np.sqrt(2 / np.pi)
-    return spread, np.abs(sigma * generator.standard_normal(spread.size))
+def person(name: str, seed: int, count: int = 4000) -> ErrorSample:
+    """Return voxels whose errors scale with two of the features and, a little, with the person."""
+    generator = np.random.default_rng(seed)
+    names = ("tta_std", "tta_std_nearby", "fine_detail", "coarse_detail", "added_detail")
+    features: Any = {one: generator.normal(-4, 0.8, count) for one in names}
+    own = generator.normal(0, 0.05)
+    scale = np.exp(own + 0.7 * features["tta_std"] + 0.4 * np.maximum(features["added_detail"], -4))
+    return ErrorSample(name, name, features, scale * np.abs(generator.standard_t(5, count)))
 
 
-def test_the_calibration_estimates_the_scale_of_errors(synthetic):
-    spread, error = synthetic
-    assert calibrate([("a", spread, error)]).factor == pytest.approx(3, rel=0.01)
-    assert calibrate([("a", np.zeros(5), np.ones(5))]).factor == 0
+def test_intervals_cover_90_percent_on_new_persons_at_every_half_width():
+    intervals = fit_intervals([person(f"p{index}", index) for index in range(8)])
+    assert intervals == fit_intervals([person(f"p{index}", index) for index in range(8)])
+    assert len(intervals.subjects) == 8
+    tested = [person("new", seed) for seed in range(100, 108)]
+    widths = [unscaled_half_width(intervals, one.features.items()) for one in tested]
+    for level, scale in intervals.scales:
+        coverage = np.mean([np.mean(one.errors <= scale * width) for one, width in zip(tested, widths, strict=True)])
+        assert coverage == pytest.approx(level, abs=0.03)
+    pooled = np.concatenate([intervals.scale(0.9) * width for width in widths])
+    bins = reliability_bins(pooled, np.concatenate([one.errors for one in tested]))
+    assert all(0.85 < one.coverage < 0.95 for one in bins)
+    assert bins[-1].half_width > 5 * bins[0].half_width
+    # A single width for all voxels fails where errors are small and where they are large.
+    constant = np.quantile(np.concatenate([one.errors for one in tested]), 0.9)
+    errors = np.concatenate([one.errors for one in tested])[np.argsort(pooled)]
+    assert np.mean(errors[:3200] <= constant) > 0.97 and np.mean(errors[-3200:] <= constant) < 0.8
 
 
-def test_the_reliability_of_an_error_of_known_scale_is_a_straight_line(synthetic):
-    spread, error = synthetic
-    bins = reliability_curve(3 * spread, error)
-    predicted, observed, voxels = (np.array(column) for column in zip(*bins, strict=True))
-    assert list(voxels) == [20_000] * 10
-    assert np.allclose(observed, predicted, rtol=0.02)
-    assert np.all(np.diff(predicted) > 0)
-    edges: Any = np.quantile(spread, np.linspace(0, 1, 11))
-    expected = stats.binned_statistic(spread, error, "mean", edges).statistic
-    assert np.allclose(observed, expected, rtol=1e-3)
+def test_every_person_counts_once_in_the_calibration():
+    few, many = person("a", 1, 500), [person("b", 2 + index) for index in range(3)]
+    louder = replace(few, errors=3 * few.errors)
+    intervals = fit_intervals([louder, *many])
+    width = [intervals.scale(0.5) * unscaled_half_width(intervals, one.features.items()) for one in (louder, *many)]
+    coverage = [np.mean(one.errors <= size) for one, size in zip((louder, *many), width, strict=True)]
+    # Weighted by voxels, "b" alone would decide: its coverage would be near 0.5.
+    assert np.mean(coverage[1:]) > 0.6 > 0.4 > coverage[0]
 
 
 def test_few_voxels_have_fewer_bins_and_constants_no_correlation():
-    assert [one.voxels for one in reliability_curve(np.array([2.0, 1.0]), np.array([5.0, 6.0]))] == [1, 1]
-    assert reliability_curve(np.zeros(0), np.zeros(0)) == []
+    assert [one.voxels for one in reliability_bins(np.array([2.0, 1.0]), np.array([5.0, 6.0]))] == [1, 1]
+    assert reliability_bins(np.zeros(0), np.zeros(0)) == []
     assert rank_correlation(np.arange(9.0), np.arange(9.0) ** 3) == pytest.approx(1)
     assert np.isnan(rank_correlation(np.ones(4), np.arange(4.0)))
+
+
+def test_a_calibration_that_is_damaged_old_or_of_another_network_is_refused_with_one_message(tmp_path):
+    path = tmp_path / "calibration.json"
+    calibration = Calibration(method="m", generator_sha256="a" * 64, intervals=fit_intervals([person("a", 1)]))
+    write_calibration(path, calibration)
+    assert read_calibration(path) == calibration
+    assert path.stat().st_size < 5000
+    assert intervals_for(path, tmp_path / "g", "a" * 64) == calibration.intervals
+    with pytest.raises(UserError, match="belongs to another network"):
+        intervals_for(path, tmp_path / "g", "b" * 64)
+    values = json.loads(path.read_text())
+    values["intervals"]["terms"][0]["values"][-1] = -1.0
+    path.write_text(json.dumps(values))
+    with pytest.raises(UserError, match=r"is not a calibration .*values must not fall"):
+        read_calibration(path)
+    path.write_text('{"factor": 4.9, "volumes": ["s1-val"]}')
+    with pytest.raises(UserError, match="earlier version"):
+        read_calibration(path)
 
 
 def test_float_formats_store_an_uncertainty_map_exactly(tmp_path):
@@ -241,7 +277,7 @@ def test_a_dicom_series_stores_an_uncertainty_map_with_its_own_slope(tmp_path, i
     step = float(800 * errors.max()) / 2**15
     assert np.abs(found.data - 800 * errors).max() <= step
     assert found.data[0, 0, 0] == pytest.approx(0, abs=step)
-    assert "expected error" in json.dumps(found.header.elements)
+    assert "uncertainty" in json.dumps(found.header.elements)
 
 
 @pytest.fixture
@@ -269,30 +305,61 @@ def test_the_steps_write_and_evaluate_an_uncertainty_map(project):
     assert alone.read_bytes() == prediction.read_bytes()
 
     calibration = project / "calibration.json"
-    made = run_step(
-        *("calibrate", "--hr", hr, "--predictions", prediction, "--tta-std", spread, "--output", calibration)
-    )
+    compared = ("--hr", hr, "--lr", lr, "--predictions", prediction, "--tta-std", spread)
+    made = run_step("calibrate", "--model", weights, *compared, "--output", calibration)
     assert made.returncode == 0, made.stderr
+    assert "calibrated on a single person" in made.stderr
     outputs = {name: project / f"out.{name}.csv" for name in ("reliability", "summary")}
     made = run_step(
-        *("uncertainty", "--hr", hr, "--predictions", prediction, "--tta-std", spread, "--calibration", calibration),
+        *("uncertainty", *compared, "--calibration", calibration),
         *("--output", project / "calibrated", "--maps", project / "maps"),
         *(option for name, path in outputs.items() for option in (f"--{name}", path)),
     )
     assert made.returncode == 0, made.stderr
-    curve: Any = pd.read_csv(outputs["reliability"])
-    summary: Any = pd.read_csv(outputs["summary"])
-    assert list(curve) == ["volume", "subject", "split", "method", "bin", "predicted", "observed", "voxels"]
-    assert set(curve["method"]) == {"rrdb_l1"} and list(curve["bin"]) == list(range(10))
-    # The volume is the one that the factor was found on.
-    assert summary["predicted"][0] == pytest.approx(summary["observed"][0], rel=1e-4)
-    assert np.average(curve["observed"], weights=curve["voxels"]) == pytest.approx(summary["observed"][0], rel=1e-6)
+    bins: Any = RELIABILITY.read(outputs["reliability"])
+    summary: Any = UNCERTAINTY.read(outputs["summary"])
+    assert set(bins["method"]) == {"rrdb_l1"} and list(bins["bin"]) == list(range(10))
+    # The intervals were calibrated on this volume.
+    np.testing.assert_allclose(summary["coverage"], summary["level"], atol=0.01)
+    assert np.average(bins["coverage"], weights=bins["voxels"]) == pytest.approx(0.9, abs=0.01)
 
     held: Any = nib.load(project / "maps/head.uncertainty.nii.gz")
     reference, found = read_image(hr), read_image(project / "calibrated/head.safetensors", UncertaintyMap)
-    factor = json.loads(calibration.read_text())["factor"]
-    assert np.allclose(held.get_fdata(), factor * reference.intensity.to_physical(found.data), rtol=1e-4)
-    assert np.allclose(found.expected_error.data, factor * read_image(spread).data, rtol=1e-6)
+    assert np.allclose(held.get_fdata(), reference.intensity.of_differences().to_physical(found.data), rtol=1e-4)
+    restored: Any = nib.load(prediction)
+    true: Any = nib.load(project / "head.nii.gz")
+    inside = np.abs(restored.get_fdata() - true.get_fdata()) <= held.get_fdata()
+    assert np.mean(inside[reference.masks["foreground"]]) == pytest.approx(0.9, abs=0.02)
+
+
+def test_apply_writes_intervals_stored_with_the_network_or_given_and_refuses_those_of_another(project, caplog, capsys):
+    caplog.set_level("INFO")
+    weights = project / "rrdb_l1/generator.safetensors"
+    image = write_nifti(project / "scan.nii.gz", synthetic_head((24, 26, 6)))
+
+    def apply(name: str, *arguments: Any) -> Any:
+        output = project / f"{name}.nii.gz"
+        assert main(["apply", str(image), "--output", str(output), "--force", *map(str, arguments)]) == 0
+        return nib.load(project / f"{name}.uncertainty.nii.gz").get_fdata()  # pyright: ignore
+
+    plain = apply("plain", "--model", weights)
+    assert "not calibrated as an error" in caplog.text
+    path = project / "calibration.json"
+    intervals = fit_intervals([person("a", 1), person("b", 2)])
+    write_calibration(path, Calibration(method="m", generator_sha256=sha256_of(weights), intervals=intervals))
+    given = apply("given", "--model", weights, "--calibration", path)
+    assert "90% prediction interval, calibrated on 2 validation persons" in caplog.text
+    network = load_generator(weights)
+    network.record = network.record.model_copy(update={"error_intervals": intervals})
+    save_generator(project / "shipped.safetensors", network)
+    np.testing.assert_array_equal(apply("stored", "--model", project / "shipped.safetensors"), given)
+    assert given.shape == plain.shape and np.all(given > 0) and not np.allclose(given, plain)
+    other = project / "other/generator.safetensors"
+    refused = ["--model", str(other), "--calibration", str(path), "--output", str(project / "refused.nii.gz")]
+    assert main(["apply", str(image), *refused]) == 1
+    (message,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert "--calibration" in message and "belongs to another network (m)" in message
+    assert not list(project.glob("refused*"))
 
 
 def test_a_second_training_contributes_to_the_uncertainty_map(project):
@@ -323,7 +390,8 @@ def test_files_of_different_volumes_are_refused(project):
     write_prediction(project / "p/head.nii.gz", low, np.asarray(reference.data, dtype=np.float32))
     other = described(reference, id="another")
     write_image(project / "other/head.safetensors", other)
-    files = ("--hr", project / "hr.safetensors", "--predictions", project / "p/head.nii.gz")
+    files = ("--hr", project / "hr.safetensors", "--lr", project / "lr.safetensors")
+    files += ("--predictions", project / "p/head.nii.gz", "--model", project / "rrdb_l1/generator.safetensors")
     refused = run_step("calibrate", *files, "--tta-std", project / "other", "--output", project / "c.json")
     assert refused.returncode == 1
     assert "belongs to volume 'another'" in refused.stderr

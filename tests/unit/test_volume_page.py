@@ -408,7 +408,7 @@ def long_page(run: Path, tmp: Path) -> str:
     found = [counts("rrdb_l1", name, 1), counts("zerofill", "lesion", 9), counts("rrdb_l1", "lesion", 8)]
     INSERTED_STRUCTURES.write(tmp / "inserted.csv", [*found, counts("zerofill", name, 1)])
     TISSUE.write(tmp / "tissue.csv", [TissueVolume("block", "S1", "test", "rrdb_l1", name, 0.5, 0.5, 0.5)])
-    RELIABILITY.write(tmp / "reliability.csv", [ReliabilityBin("block", "S1", "test", "rrdb_l1", 3, 0.5, 0.5, 5)])
+    RELIABILITY.write(tmp / "reliability.csv", [ReliabilityBin("block", "S1", "test", "rrdb_l1", 3, 0.5, 0.5, 0.9, 5)])
     GATES.write(tmp / "gates.csv", [GateResult("block", "S1", "test", "rrdb_l1", name, 9.5, 0.1, False)])
     given = [part for kind in TABLES for part in (f"--{kind}", str(tmp / f"{kind}.csv"))]
     given += ["--uncertainty", str(tmp / "block.safetensors"), "--benchmarks", str(tmp)]

@@ -18,7 +18,10 @@ from pipeline.config.known import known_sources
 from pipeline.config.load import read_run, read_yaml
 from pipeline.config.shipped import shipped_networks
 from pipeline.errors import UserError
+from pipeline.files import sha256_of
 from pipeline.inference.onnx_export import largest_difference
+from pipeline.models.calibration import Calibration, write_calibration
+from pipeline.models.error_intervals import ErrorIntervals, LevelScale
 from pipeline.models.record import NetworkRecord, TrainingDomain
 from pipeline.models.weights import load_generator, read_safetensors, save_generator
 from pipeline.models.zoo import checked_weights
@@ -36,21 +39,23 @@ GAINS = (
 )
 
 
-def ship(folder: Path, name: str, factor: int = 2, **changes) -> None:
+def ship(folder: Path, name: str, *more: str, factor: int = 2, data_consistency: bool = True, **changes) -> None:
     """Add a network with random weights to the networks that ship."""
     network = tiny_generator(factor=factor, **changes)
     domain = TrainingDomain(noise_sigma=(0.0, 0.06), voxel_mm=(1.0, 2.5), foreground_quantiles=((0.9, 1.0),))
     direction = "through_plane" if changes else "in_plane"
     network.record = NetworkRecord(direction=direction, domain=domain)
     method = folder / "results" / name / "models" / "rrdb_l1"
-    method.mkdir(parents=True)
+    method.mkdir(parents=True, exist_ok=True)
     save_generator(method / "generator.safetensors", network)
     (method / "model_card.md").write_text("# rrdb_l1\n\n- Recipe: a test\n")
-    (folder / "run.yaml").write_text(yaml.safe_dump(copy.deepcopy(DEMO)))
+    run = copy.deepcopy(DEMO)
+    run["infer"] = {**run.get("infer", {}), "data_consistency": data_consistency}
+    (folder / "run.yaml").write_text(yaml.safe_dump(run))
     NETWORK_GAINS.write(folder / "gains.csv", GAINS)
     texts = ["--purpose", "For tests.", "--licence", "CC0", "--trained-on", "one head"]
     files = ["--method", method, "--config", folder / "run.yaml", "--gains", folder / "gains.csv"]
-    app([name, *map(str, files), *texts], exit_on_error=False)
+    app([name, *map(str, files), *texts, *more], exit_on_error=False)
 
 
 @pytest.fixture
@@ -90,6 +95,24 @@ def test_what_ships_is_half_precision_with_card_and_gains(zoo, tmp_path, capsys)
     assert main(["networks"]) == 0
     listed = capsys.readouterr().out
     assert all(words in listed for words in ("mri-x2\n", "For tests.", "in-plane, factor 2", "CC0", "-0.20 dB"))
+
+
+def test_the_calibration_ships_with_the_weights_if_it_fits_what_apply_does(zoo, tmp_path):
+    generator, path = tmp_path / "results/mri-x2/models/rrdb_l1/generator.safetensors", tmp_path / "calibration.json"
+    intervals = ErrorIntervals(intercept=-3, terms=(), scales=(LevelScale(0.9, 1.5),), subjects=("a",), volumes=("a",))
+    calibration = Calibration(method="rrdb_l1", generator_sha256=sha256_of(generator), intervals=intervals)
+    write_calibration(path, calibration)
+    with pytest.raises(UserError, match="with data consistency, which `brainsr apply` does not apply"):
+        ship(tmp_path, "mri-x2", "--calibration", str(path))
+    ship(tmp_path, "mri-x2", "--calibration", str(path), data_consistency=False)
+    assert load_generator(checked_weights("mri-x2")).record.error_intervals == intervals
+    assert (
+        "90% prediction interval of each voxel, calibrated on the validation persons a."
+        in (zoo / "mri-x2.md").read_text()
+    )
+    write_calibration(path, calibration.model_copy(update={"generator_sha256": "0" * 64}))
+    with pytest.raises(UserError, match="belongs to another network"):
+        ship(tmp_path, "mri-x2", "--calibration", str(path), data_consistency=False)
 
 
 def test_a_network_is_chosen_by_the_image_and_says_where_it_does_not_help(zoo, tmp_path, caplog, capsys):

@@ -115,7 +115,7 @@ def test_a_derivative_is_the_deliverable(finished: Path) -> None:
 def test_error_maps_lie_on_the_grid_of_their_result_and_say_what_they_are(finished: Path) -> None:
     folder = finished / "results/heads"
     told = json.loads((folder / f"bids/{ERROR_MAP}.json").read_text())
-    assert told["Description"].startswith("Expected absolute error") and told["Sources"] == [
+    assert told["Description"].startswith("Half-width of the 90 % prediction interval") and told["Sources"] == [
         f"bids:raw:{IMAGES['sub-03']}"
     ]
     made, delivered = (nib.load(folder / f"bids/{name}.nii.gz") for name in (ERROR_MAP, DERIVATIVES[1]))

@@ -160,7 +160,14 @@ rule report_index:
                 if TEST_SHARDS
                 else []
             ),
-            *([rules.summarise_fidelity.output.reliability] if HAS_ERROR_MAPS else []),
+            *(
+                [
+                    rules.summarise_fidelity.output.reliability,
+                    rules.summarise_fidelity.output.uncertainty,
+                ]
+                if HAS_ERROR_MAPS
+                else []
+            ),
             *([rules.summarise_fidelity.output.agreement] if TISSUE_SHARDS else []),
         ],
     output:

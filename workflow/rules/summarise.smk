@@ -86,7 +86,7 @@ rule summarise_fidelity:
             f"{RESULTS}/metrics/reliability.csv",
             caption="../report/reliability.rst",
             category="Metrics",
-            labels={"table": "predicted and observed errors"},
+            labels={"table": "errors by half-width of the uncertainty map"},
         ),
         uncertainty=f"{RESULTS}/metrics/uncertainty.csv",
     log:

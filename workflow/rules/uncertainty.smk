@@ -1,11 +1,13 @@
-# Uncertainty maps: the standard deviation over flips and transposes, calibrated on the validation volumes.
+# Uncertainty maps: half-widths of prediction intervals, calibrated on the validation volumes.
 
 ERROR_MAPS = f"{RESULTS}/uncertainty/error_maps/{{shard}}"
 
 
 rule calibrate:
     input:
+        model=expand(GENERATOR, method=DELIVERED),
         hr=expand(EXTRACTED, volume=RUN.ids("val")),
+        lr=expand(DEGRADED, volume=RUN.ids("val")),
         predictions=expand(RESTORED, method=DELIVERED, shard=VAL_SHARDS),
         tta_std=expand(TTA_STD, method=DELIVERED, shard=VAL_SHARDS),
     output:
@@ -25,13 +27,14 @@ rule calibrate:
     message:
         "Calibrating the uncertainty maps on the validation volumes"
     shell:
-        "python -m pipeline.steps calibrate --hr {input.hr:q} --predictions {input.predictions:q} --tta-std {input.tta_std:q}"
+        "python -m pipeline.steps calibrate --model {input.model:q} --hr {input.hr:q} --lr {input.lr:q} --predictions {input.predictions:q} --tta-std {input.tta_std:q}"
         " --output {output.calibration:q} > {log:q} 2>&1"
 
 
 rule uncertainty:
     input:
         hr=by("shard", REFERENCES),
+        lr=by("shard", MEASURED),
         predictions=expand(RESTORED, method=DELIVERED, allow_missing=True),
         tta_std=expand(TTA_STD, method=DELIVERED, allow_missing=True),
         calibration=rules.calibrate.output.calibration,
@@ -45,7 +48,7 @@ rule uncertainty:
             ],
             caption="../report/uncertainty.rst",
             category="Super-resolved volumes",
-            labels={"volume": "{name}, expected error"},
+            labels={"volume": "{name}, uncertainty"},
         ),
         reliability=f"{RESULTS}/uncertainty/{{shard}}.reliability.csv",
         summary=f"{RESULTS}/uncertainty/{{shard}}.summary.csv",
@@ -65,6 +68,6 @@ rule uncertainty:
     message:
         "Computing the uncertainty maps of {params.volumes}"
     shell:
-        "python -m pipeline.steps uncertainty --hr {input.hr:q} --predictions {input.predictions:q} --tta-std {input.tta_std:q}"
+        "python -m pipeline.steps uncertainty --hr {input.hr:q} --lr {input.lr:q} --predictions {input.predictions:q} --tta-std {input.tta_std:q}"
         " --calibration {input.calibration:q} --output {output.folder:q} --maps {output.maps:q}"
         " --reliability {output.reliability:q} --summary {output.summary:q} > {log:q} 2>&1"

@@ -131,7 +131,7 @@ def _with_missing(image: Image) -> Image:
 
 
 def write_quantity(path: Path, image: Image) -> int:
-    """Write values that are not intensities, such as expected errors, on the grid and in the units of an image.
+    """Write values that are not intensities, such as uncertainty maps, on the grid and in the units of an image.
 
     They are written as 32-bit floats if the format supports them, else as converted by its `as_quantity`.
 

@@ -4,7 +4,7 @@ After opensr-test (Aybar et al., IEEE Geoscience and Remote Sensing Letters 21, 
 voxel by voxel with the interpolated low-resolution image and with the reference. The reference differs from the
 interpolated image by the detail to be added, the restored image by the detail that was added. Where both have the same
 sign, the smaller of the two is `right`. The remaining detail of the reference is `missing`; the remaining detail of the
-restored image, or detail of the opposite sign, is `invented`:
+restored image, or detail of the opposite sign, is `invented`::
 
     right + missing  = |reference - lr|
     right + invented = |estimate - lr|

@@ -28,6 +28,7 @@ def add(
     method: Path,
     config: Path,
     gains: Path | None = None,
+    calibration: Path | None = None,
     purpose: str | None = None,
     licence: str | None = None,
     trained_on: str | None = None,
@@ -45,6 +46,8 @@ def add(
         method: folder of the trained method, such as results/mri-x4/models/rrdb_l1.
         config: configuration of its run, such as examples/zoo/mri-x4.yaml.
         gains: CSV file of measured gains, with the columns of pipeline/tables/network_gains.py.
+        calibration: uncertainty/calibration.json of its run, stored with the weights for `apply`; the run must have
+            restored its volumes without data consistency (infer.data_consistency: false), as apply does.
         purpose: what the network is for, in one sentence.
         licence: licence of the weights.
         trained_on: summary of the training data, as the end of "trained on ...".
@@ -59,6 +62,7 @@ def add(
         method,
         config,
         gains=gains,
+        calibration=calibration,
         purpose=purpose,
         licence=licence,
         trained_on=trained_on,

@@ -28,8 +28,11 @@ from pipeline.config.shipped import (
 from pipeline.config.sources import Network, Source
 from pipeline.errors import UserError
 from pipeline.files import replacing, sha256_of, write_text
+from pipeline.models.calibration import intervals_for
 from pipeline.models.card import CAUTION
+from pipeline.models.error_intervals import MAP_LEVEL
 from pipeline.models.generator import Generator
+from pipeline.models.record import NetworkRecord
 from pipeline.models.weights import load_generator, save_tensors
 from pipeline.tables.network_gains import NETWORK_GAINS, NetworkGain
 
@@ -48,6 +51,7 @@ def ship(
     config: Path,
     *,
     gains: Path | None = None,
+    calibration: Path | None = None,
     purpose: str | None = None,
     licence: str | None = None,
     trained_on: str | None = None,
@@ -64,6 +68,7 @@ def ship(
         method: folder of the trained method, such as results/mri-x4/models/rrdb_l1.
         config: configuration of its run.
         gains: CSV file of measured gains, with the columns of pipeline/tables/network_gains.py; None if not measured.
+        calibration: uncertainty/calibration.json of its run; None if not calibrated.
         purpose: what the network is for, in one sentence.
         licence: licence of the weights.
         trained_on: summary of the training data, as the end of "trained on ...".
@@ -73,7 +78,8 @@ def ship(
 
     Raises:
         UserError: a file cannot be read, the configuration does not train the method, a text is missing, a source of
-            training data is not a known source, or the weights are too large or exceed half precision.
+            training data is not a known source, the calibration is that of another network or of results with data
+            consistency, or the weights are too large or exceed half precision.
     """
     table = zoo_folder() / TABLE
     if not table.is_file():
@@ -84,6 +90,8 @@ def ship(
     run = read_run(read_yaml(config), files=[config])
     chain = _stages(run, method.name)
     sources = _training_sources(run, chain)
+    if calibration:
+        generator.record = _with_intervals(generator.record, calibration, method / "generator.safetensors", run)
     rows = tuple(NETWORK_GAINS.read_rows(gains)) if gains else ()
     texts = {
         "purpose": purpose or (before and before.purpose),
@@ -114,10 +122,21 @@ def ship(
         gains=rows,
     )
     recorded = (method / "model_card.md").read_text(encoding="utf-8")
-    write_text(table.with_name(f"{name}.md"), model_card(name, entry, run, chain, sources, recorded))
+    write_text(table.with_name(f"{name}.md"), model_card(name, entry, run, chain, sources, recorded, generator.record))
     write_text(table, _table_text({**networks, name: entry}))
     read_networks.cache_clear()
     logger.info("%s: %s, %.1f MB, %d measured gains", name, weights, weights.stat().st_size / 1e6, len(rows))
+
+
+def _with_intervals(record: NetworkRecord, calibration: Path, generator: Path, run: Run) -> NetworkRecord:
+    """Return the record of a network with its calibrated intervals; errors as `ship`."""
+    intervals = intervals_for(calibration, generator, sha256_of(generator))
+    if run.infer.data_consistency:
+        raise UserError(
+            f"--calibration: {calibration} was calibrated on results with data consistency, which `brainsr apply` does "
+            "not apply; set infer.data_consistency: false in the configuration and run the workflow again."
+        )
+    return record.model_copy(update={"error_intervals": intervals})
 
 
 def _stages(run: Run, method: str) -> list[Recipe]:
@@ -195,6 +214,7 @@ def model_card(
     stages: Sequence[Recipe],
     sources: Mapping[str, Source],
     recorded: str,
+    record: NetworkRecord,
 ) -> str:
     """Return the model card of a network that ships.
 
@@ -205,6 +225,7 @@ def model_card(
         stages: recipes of the network and of those that its training read.
         sources: sources of the training and validation volumes.
         recorded: model card that the training wrote.
+        record: record of the network.
     """
     _, _, training = recorded.partition("\n")
     persons = {split: {one.subject for one in run.volumes if one.split == split} for split in ("train", "val")}
@@ -222,6 +243,8 @@ def model_card(
         "## Measured gain",
         "",
         *_gain_lines(entry.gains),
+        "",
+        _uncertainty_line(record),
         "",
         "## Data",
         "",
@@ -263,6 +286,16 @@ def _gain_lines(gains: Sequence[NetworkGain]) -> list[str]:
         "",
         *(f"| {' | '.join(cells)} |" for cells in (titles, ["---"] * len(titles), *rows)),
     ]
+
+
+def _uncertainty_line(record: NetworkRecord) -> str:
+    if record.error_intervals is None:
+        return "Uncertainty maps: standard deviation over test-time augmentation; not calibrated."
+    persons = ", ".join(record.error_intervals.subjects)
+    return (
+        f"Uncertainty maps: half-width of the {MAP_LEVEL:.0%} prediction interval of each voxel, calibrated on the "
+        f"validation persons {persons}."
+    )
 
 
 def _range(low: float, high: float) -> str:

@@ -1,65 +1,71 @@
-"""Reliability of the uncertainty: how well predicted errors agree with observed ones."""
+"""Reliability of the uncertainty map: the share of errors within its intervals."""
 
 from __future__ import annotations
 
 import pandas as pd
 
-from pipeline.reporting.cells import method_cell
-from pipeline.reporting.figures.reliability import pooled_bins, reliability_figure
-from pipeline.reporting.frames import distinct, records, where
+from pipeline.models.error_intervals import MAP_LEVEL
+from pipeline.reporting.figures.reliability import by_person, level_figure, width_figure
+from pipeline.reporting.frames import records, where
+from pipeline.reporting.numbers import format_number, format_share
 from pipeline.reporting.run_record import RunRecord
-from pipeline.reporting.section import Cell, Figures, Section, Table, Text, folded_table
-from pipeline.reporting.titles import in_order
-from pipeline.reporting.volume_report import VolumeReport, curve_methods
+from pipeline.reporting.section import Cell, Figure, Figures, Section, Table, Text, folded_table
+from pipeline.reporting.volume_report import VolumeReport
 from pipeline.tables.reliability import RELIABILITY
+from pipeline.tables.uncertainty import UNCERTAINTY
 
 
 def for_index(run: RunRecord) -> Section | None:
-    """Compare predicted and observed errors over all test volumes."""
-    bins = pooled_bins(run.tested(RELIABILITY))
-    if bins.empty:
+    """Compare nominal and observed coverage over the persons of the test splits."""
+    levels = by_person(where(run.tested(UNCERTAINTY), method=run.deliver), "level")
+    bins = by_person(where(run.tested(RELIABILITY), method=run.deliver), "bin")
+    if bins.empty or levels.empty:
         return None
-    methods = in_order(distinct(bins, "method"), run.deliver)[::-1]
+    found = next(row for row in records(levels) if row["level"] == MAP_LEVEL)
+    persons = int(found["persons"])
+    over = f"on average over {persons} persons (range {_range(found)})" if persons > 1 else "in one person"
+    correlation = run.tested(UNCERTAINTY)["spearman"].mean()
     note = (
-        "Voxels are binned by their predicted absolute error; the mean observed error of every bin is plotted against "
-        "it. On the dashed line the two agree; above it, errors are larger than predicted."
+        f"The uncertainty map is the half-width of the {format_share(MAP_LEVEL)} prediction interval of each voxel, "
+        "calibrated on the validation persons. In the test splits, these intervals contain "
+        f"{format_share(found['mean'], 1)} of the foreground voxels of the reference, {over}. The mean rank "
+        f"correlation of half-width and absolute error is {format_number(correlation, 2)}."
     )
-    return _section(bins, methods, methods, run.deliver, note)
+    return _section(bins, note, (level_figure(levels), width_figure(bins)))
 
 
 def for_volume(volume: VolumeReport) -> Section | None:
-    """Compare predicted and observed errors in one volume."""
-    bins = pooled_bins(volume.reliability)
+    """Show the coverage by half-width in one volume."""
+    bins = by_person(where(volume.reliability, method=volume.deliver), "bin")
     if bins.empty:
         return None
-    methods = in_order(distinct(bins, "method"), volume.deliver)
-    drawn = [name for name in curve_methods(volume.baseline, volume.deliver) if name in methods]
     note = (
-        "Voxels are binned by the standard deviation over test-time augmentation. If observed and predicted errors "
-        "increase together, the uncertainty map indicates where errors are."
+        f"The uncertainty map is the half-width of the {format_share(MAP_LEVEL)} prediction interval of each voxel. In "
+        f"this volume, the intervals contain {format_share(bins['mean'].mean(), 1)} of the foreground voxels of the "
+        "reference."
     )
-    return _section(bins, methods, drawn, volume.deliver, note)
+    return _section(bins, note, (width_figure(bins),))
 
 
-def _section(bins: pd.DataFrame, methods: list[str], drawn: list[str], deliver: str, note: str) -> Section:
-    """Return the figure of the drawn methods, and the bins of all methods."""
+def _section(bins: pd.DataFrame, note: str, figures: tuple[Figure, ...]) -> Section:
+    """Return the figures, and the bins as a table."""
     rows = tuple(
         (
-            method_cell(method, deliver),
-            *(Cell.of(row[name]) for name in ("bin", "predicted", "observed")),
-            Cell.of(row["voxels"], 0),
+            Cell.of(row["bin"], 0),
+            Cell.of(row["half_width"]),
+            Cell.of(row["error"]),
+            Cell.of(100 * row["mean"], 1, interval=f"[{_range(row)}]" if row["persons"] > 1 else ""),
         )
-        for method in methods
-        for row in records(where(bins, method=method))
+        for row in records(bins)
     )
-    headings = ("Method", "Bin", "Predicted", "Observed", "Voxels")
-    figures = (reliability_figure(bins, drawn, deliver),) if drawn else ()
+    headings = ("Bin", "Half-width", "Mean error", "Coverage (%)")
+    table = Table("reliability-table", "Errors by half-width, as fractions of the normalised range", headings, rows)
     return Section(
         "reliability",
-        "Reliability of the uncertainty",
-        (
-            Text(note, "note"),
-            Figures(figures),
-            folded_table(Table("reliability-table", "Predicted and observed error by bin", headings, rows)),
-        ),
+        "Reliability of the uncertainty map",
+        (Text(note, "note"), Figures(figures), folded_table(table)),
     )
+
+
+def _range(row: dict[str, float]) -> str:
+    return f"{format_share(row['low'], 1)} to {format_share(row['high'], 1)}"

@@ -1,0 +1,46 @@
+"""Settings of the documentation site, which `make docs` builds in site/ with Sphinx, without a network."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
+
+from generate import write_pages  # noqa: E402
+
+from pipeline import __version__  # noqa: E402
+
+write_pages(FOLDER / "generated")
+
+project = "BrainSR"
+author = "The authors of BrainSR"
+copyright = "the authors of BrainSR, BSD 3-Clause licence. Not for diagnosis"
+release = __version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
+exclude_patterns = ["generated/home.md"]
+suppress_warnings = ["ref.python"]  # types of signatures, some of which have the same short name
+
+myst_enable_extensions = ["attrs_inline", "deflist", "fieldlist"]
+myst_heading_anchors = 3
+
+autodoc_member_order = "bysource"
+autodoc_typehints = "signature"
+autodoc_typehints_format = "short"
+add_module_names = False
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 88
+default_role = "code"
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+napoleon_use_rtype = False
+
+html_theme = "furo"
+html_title = f"BrainSR {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_show_sourcelink = False
+html_copy_source = False
+copybutton_exclude = ".linenos, .gp"
