@@ -3,14 +3,13 @@
 #   snakemake --cores 8 --use-conda                         the demo of config.yaml
 #   snakemake --cores 8 --use-conda --configfile my.yaml    your own run
 
-from pathlib import Path
-
 from snakemake.utils import min_version
 
 min_version("9.27")
 
 
-configfile: Path(workflow.basedir) / "config.yaml"
+# Beside this file, also if it is included or used as a module.
+configfile: workflow.current_basedir.join("config.yaml").get_path_or_uri(secret_free=True)
 
 
 report: "workflow/report/workflow.rst"

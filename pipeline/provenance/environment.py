@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -11,6 +12,7 @@ from importlib import metadata
 from pathlib import Path
 
 from pipeline import WORKFLOW_FOLDER
+from pipeline.code_version import PACKAGE_FOLDER
 from pipeline.config.base import Section
 
 CODE = ("pipeline", "workflow", "Snakefile", "requirements", "reports", "envs")
@@ -39,7 +41,7 @@ class Environment(Section):
     """Code, packages and machine on which a run depends."""
 
     git: GitState | None
-    """None outside a git checkout"""
+    """None if neither a git checkout nor a package that pip installed from a git repository"""
     packages: dict[str, str]
     """version by name"""
     platform: Platform
@@ -47,7 +49,9 @@ class Environment(Section):
     @classmethod
     def current(cls) -> Environment:
         """Return the current environment."""
-        return Environment(git=git_state(), packages=package_versions(), platform=platform_details())
+        return Environment(
+            git=git_state() or installed_commit(), packages=package_versions(), platform=platform_details()
+        )
 
 
 def package_versions() -> dict[str, str]:
@@ -102,6 +106,19 @@ def git_state(folder: Path = WORKFLOW_FOLDER) -> GitState | None:
     commit = _git(folder, "rev-parse", "HEAD")
     changes = _git(folder, "status", "--porcelain", "--", *CODE)
     return None if commit is None or changes is None else GitState(commit=commit, changed=bool(changes))
+
+
+def installed_commit(packages: Path = PACKAGE_FOLDER.parent) -> GitState | None:
+    """Return the commit of a package that pip installed from a git repository; None for other packages.
+
+    Args:
+        packages: folder into which the package was installed.
+    """
+    for distribution in metadata.distributions(name="brainsr", path=[str(packages)]):
+        origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+        if commit := origin.get("vcs_info", {}).get("commit_id"):
+            return GitState(commit=commit, changed=False)
+    return None
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ from pipeline.errors import UserError
 from pipeline.formats.io.container import write_image
 from pipeline.image.image import Image
 from pipeline.inference.volume import restore_volume
-from pipeline.models.weights import load_generator
+from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.degradation import degrade
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import apply_along_axes
@@ -197,6 +198,13 @@ def test_the_network_is_given_spacing_and_thickness_of_the_slices() -> None:
     assert fixed.for_slices(slice_sampling(model)) is fixed
     with pytest.raises(UserError, match="whole factors"):
         restore_volume(fixed, lr, model.factors, 2, Infer(), 0.0, model=model)
+
+
+def test_an_exported_network_has_spacing_and_thickness_as_inputs(tmp_path: Path) -> None:
+    save_generator(tmp_path / "any.safetensors", any_ratio_generator())
+    files = ("--model", str(tmp_path / "any.safetensors"), "--output", str(tmp_path / "any.onnx"))
+    assert main(["export", *files]) == 0, "results of ONNX Runtime equal those of torch"
+    assert [one.name for one in onnx.load(tmp_path / "any.onnx").graph.input] == ["image", "sigma", "slices"]
 
 
 VALIDATED = ValidationResult({"psnr": 20.0}, 1.0, torch.zeros(1, 4, 4))

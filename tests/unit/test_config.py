@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
+from pipeline.__main__ import main
 from pipeline.commands.check import check
 from pipeline.commands.configure import CONFIG_FILE, SCHEMA_FILE, write_documents
 from pipeline.commands.configure import documents as generated
@@ -195,6 +196,24 @@ def test_allowed_values_are_told_in_words() -> None:
 
 
 PUBLIC_DATA = ("bids.yaml", "em.yaml", "fluorescence.yaml", "ixi.yaml", "openneuro.yaml")
+
+
+def test_examples_and_profiles_that_ship_are_printed(capsys):
+    for arguments, path in (
+        (["--example", "own-volumes"], "examples/own-volumes.yaml"),
+        (["--example", "zoo/mri-x4"], "examples/zoo/mri-x4.yaml"),
+        (["--profile", "slurm"], "profiles/slurm/profile.yaml"),
+    ):
+        assert main(["configure", *arguments]) == 0
+        assert capsys.readouterr().out == (CHECKOUT / path).read_text()
+    assert main(["configure", "--example", "../config"]) == 1
+    assert "there are: bids, demo-gpu, " in capsys.readouterr().err
+    assert main(["configure", "--profile", "pbs"]) == 1
+    assert capsys.readouterr().err.endswith("there are: default, slurm.\n")
+    assert main(["configure", "--profile", "slurm", "--write"]) == 1
+    assert "exclude each other" in capsys.readouterr().err
+
+
 EXAMPLES = sorted(path.name for path in (CHECKOUT / "examples").glob("*.yaml"))
 
 

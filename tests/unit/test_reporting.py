@@ -19,7 +19,7 @@ from pipeline.image.slices import evenly_spaced
 from pipeline.physics.forward import describe_noise
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise import none, rician
-from pipeline.provenance.environment import git_state, package_versions
+from pipeline.provenance.environment import git_state, installed_commit, package_versions
 from pipeline.provenance.record import find_gaps
 from pipeline.reporting.figures.gallery import error_scale, repeat_voxels
 from pipeline.reporting.figures.lines import Line, draw_lines
@@ -428,6 +428,20 @@ def test_the_commit_is_of_the_checkout_itself(tmp_path):
     (tmp_path / "pipeline/a.py").write_text("2")
     assert git_state(tmp_path) == state.model_copy(update={"changed": True})
     assert git_state(tmp_path / "pipeline") is None
+
+
+def test_the_commit_of_an_installed_package_is_that_which_pip_recorded(tmp_path):
+    assert installed_commit(tmp_path) is None
+    (tmp_path / "brainsr-1.dist-info").mkdir()
+    (tmp_path / "brainsr-1.dist-info/METADATA").write_text("Name: brainsr\nVersion: 1\n")
+    assert installed_commit(tmp_path) is None
+    record = tmp_path / "brainsr-1.dist-info/direct_url.json"
+    record.write_text('{"url": "file:///home/me/brainsr", "dir_info": {}}')
+    assert installed_commit(tmp_path) is None
+    record.write_text('{"url": "https://example.org/brainsr", "vcs_info": {"vcs": "git", "commit_id": "0a1b"}}')
+    state = installed_commit(tmp_path)
+    assert state is not None
+    assert (state.commit, state.changed) == ("0a1b", False)
 
 
 # Pages

@@ -6,6 +6,7 @@ import copy
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 import yaml
@@ -18,6 +19,7 @@ from pipeline.config.load import read_run, read_yaml
 from pipeline.config.shipped import shipped_networks
 from pipeline.errors import UserError
 from pipeline.files import sha256_of
+from pipeline.inference.onnx_export import largest_difference
 from pipeline.models.calibration import Calibration, write_calibration
 from pipeline.models.error_intervals import ErrorIntervals, LevelScale
 from pipeline.models.record import NetworkRecord, TrainingDomain
@@ -146,6 +148,26 @@ def test_a_network_is_chosen_by_the_image_and_says_where_it_does_not_help(zoo, t
     output = tmp_path / "sr_thick.nii.gz"
     assert main(["apply", str(thick), "--output", str(output), "--no-uncertainty", "--force"]) == 0
     assert load_nifti(output).shape == (24, 28, 40)
+
+
+def test_a_network_that_ships_is_exported_with_its_description(zoo, tmp_path, caplog):
+    caplog.set_level("INFO")
+    path = tmp_path / "x2.onnx"
+    assert main(["export", "--model", "mri-x2", "--format", "onnx", "--output", str(path)]) == 0
+    assert "ONNX Runtime differs from torch by at most" in caplog.text
+    described = {one.key: one.value for one in onnx.load(path).metadata_props}
+    assert described["name"] == "mri-x2"
+    assert described["licence"] == "CC0"
+    assert described["enlargement"] == '{"rows": 2, "columns": 2}'
+    network = load_generator(checked_weights("mri-x2")).eval()
+    difference = largest_difference(path.read_bytes(), network)
+    assert difference is not None
+    assert difference < 1e-5
+    with torch.no_grad():
+        next(network.parameters()).mul_(1.5)
+    different = largest_difference(path.read_bytes(), network)
+    assert different is not None
+    assert different > 1e-4
 
 
 def test_mistakes_name_what_there_is(zoo, tmp_path, capsys):

@@ -152,6 +152,15 @@ def test_export_writes_a_network_that_other_programs_run(generator, tmp_path):
     np.testing.assert_allclose(np.squeeze(restored), expected, atol=1e-4)
 
 
+def test_completion_for_the_shell_knows_commands_and_options(tmp_path):
+    result = run_command("--install-completion", environment={"HOME": str(tmp_path), "SHELL": "/bin/bash"})
+    assert result.returncode == 0, result.stderr
+    (script,) = tmp_path.rglob("completions/brainsr")
+    assert script.name in (tmp_path / ".bashrc").read_text()
+    text = script.read_text()
+    assert all(f'"{word}"' in text for word in (*COMMANDS, "--noise-sigma", "--voxel-mm"))
+
+
 def test_run_hands_its_options_to_snakemake(tmp_path):
     (tmp_path / "small.yaml").write_text(json.dumps(configuration()))
     for name in ("mine.nii.gz", "theirs.nii.gz"):

@@ -11,10 +11,10 @@ from snakemake import __version__ as snakemake_version
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-CHECKOUT = Path(workflow.basedir)
-sys.path.insert(0, str(CHECKOUT))
+# The package of the checkout or installation to which this file belongs, also if the workflow is used as a module.
+sys.path.insert(0, str(Path(workflow.current_basedir).parents[1]))
 
-from pipeline import plugins
+from pipeline import WORKFLOW_FOLDER, plugins
 from pipeline.code_version import code_version, files_version
 from pipeline.config.families import format_of_volume, result_suffix
 from pipeline.config.known import known_sources
@@ -137,7 +137,7 @@ if workflow.storage_settings.default_storage_provider is not None:
 # its path, the folder of its Python is not on the PATH; it is prepended if that Python has the packages.
 PROGRAMS = str(Path(sys.executable).parent)
 HAS_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-PREFIX = f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(CHECKOUT))}; "
+PREFIX = f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(WORKFLOW_FOLDER))}; "
 if (
     PROGRAMS not in os.environ.get("PATH", "").split(os.pathsep)
     and not HAS_CONDA
@@ -189,7 +189,7 @@ MODEL = f"{RESULTS}/models/{{method}}"
 GENERATOR = f"{MODEL}/generator.safetensors"
 WEIGHTS = RUN.train.initial_weights
 PERCEPTUAL = f"resources/{RUN.train.perceptual_weights}/features.safetensors"
-PAGE_SOURCES = files_version(CHECKOUT / "reports")
+PAGE_SOURCES = files_version(WORKFLOW_FOLDER / "reports")
 
 # One job processes the evaluated volumes of a shard and writes a table or a folder.
 SHARDS = RUN.sharded(RUN.evaluated_ids)
