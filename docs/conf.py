@@ -37,6 +37,8 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 
+smartquotes = False  # they would turn the dashes of options into typographic ones
+
 html_theme = "furo"
 html_title = f"BrainSR {release}"
 html_static_path = ["_static"]
