@@ -14,7 +14,7 @@ from pipeline.config.recipe import Recipe
 from pipeline.config.sections import Degrade
 from pipeline.fidelity.mismatch import BEST_BASELINE, measure
 from pipeline.image.image import Image
-from pipeline.models.generator import Generator
+from pipeline.models.generator import Generator, Shape
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.excerpts import excerpt
 from pipeline.reporting.mismatch_matrix import draw
@@ -32,14 +32,10 @@ class Repeating(Generator):
     def __init__(self, factor: int, offset: float) -> None:
         torch.nn.Module.__init__(self)
         self.offset = torch.nn.Parameter(torch.tensor(offset))
-        self._factor = factor
+        self.shape = Shape(factor=factor)
 
-    @property
-    def factors(self) -> tuple[int, int]:
-        return self._factor, self._factor
-
-    def forward(self, image, sigma=None):
-        return torch.nn.functional.interpolate(image, scale_factor=self._factor) + self.offset
+    def forward(self, image, sigma=None, slices=None):
+        return torch.nn.functional.interpolate(image, scale_factor=self.shape.factor) + self.offset
 
 
 def head() -> Image:
