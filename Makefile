@@ -72,7 +72,7 @@ config: setup  ## generate config.yaml and its schema from the typed configurati
 	$(IN_VENV) python -m pipeline configure --write
 
 docs: setup $(VENV)/docs-installed  ## build the documentation site in site/; warnings and broken links are errors
-	$(IN_VENV) python -m sphinx --builder html --fail-on-warning --keep-going --fresh-env --quiet docs site
+	$(IN_VENV) python -m sphinx --builder html --fail-on-warning --keep-going --fresh-env --jobs auto --quiet docs site
 
 lock: setup-dev  ## update the lock files to the newest compatible versions, for all supported Python versions
 	$(PIP) install --quiet uv

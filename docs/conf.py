@@ -15,8 +15,8 @@ from pipeline import __version__  # noqa: E402
 write_pages(FOLDER / "generated")
 
 project = "BrainSR"
-author = "The authors of BrainSR"
-copyright = "the authors of BrainSR, BSD 3-Clause licence. Not for diagnosis"
+author = "The BrainSR developers"
+copyright = "2026, the BrainSR developers. BSD 3-Clause licence. Not for diagnosis"
 release = __version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]
@@ -36,6 +36,8 @@ default_role = "code"
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_use_rtype = False
+
+smartquotes = False  # they would turn the dashes of options into typographic ones
 
 html_theme = "furo"
 html_title = f"BrainSR {release}"

@@ -10,7 +10,8 @@ import inspect
 import json
 import re
 import shutil
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -110,9 +111,14 @@ def keys(model: type[BaseModel], without: str = "") -> Iterator[str]:
     for name, field in model.model_fields.items():
         if name != without:
             place = Place.of_field(field)
-            yield f"`{name}`"
-            yield f":   {escaped(place.description)}{limits(place, field)}\n"
-            yield from (f"{INDENT}{line}".rstrip() for line in entries(place))
+            yield from definition(name, f"{escaped(place.description)}{limits(place, field)}", entries(place))
+
+
+def definition(term: str, text: str, nested: Iterable[str]) -> Iterator[str]:
+    """Yield an item of a definition list, with a list of further items below its text."""
+    yield f"`{term}`"
+    yield f":   {text}\n"
+    yield textwrap.indent("\n".join(nested), INDENT)
 
 
 def limits(place: Place, field: Any) -> str:
@@ -134,8 +140,9 @@ def entries(place: Place) -> Iterator[str]:
         return
     for model in models:
         key = tag_key(model)
-        yield f"*{named_by or key}* `{' | '.join(tags(model))}`: {escaped(purpose(model))}\n"
-        yield from keys(model, without=key)
+        yield from definition(
+            f"{named_by or key}: {' or '.join(tags(model))}", escaped(purpose(model)), keys(model, without=key)
+        )
 
 
 def inner_models(place: Place) -> list[type[BaseModel]]:
@@ -222,8 +229,9 @@ def package_page(name: str) -> str:
         for path in folder.rglob("*.py")
         if not any(part.startswith("_") and part != "__init__.py" for part in path.relative_to(folder).parts)
     )
+    package = f"pipeline.{name}."
     sections = [
-        f"{'# ' if module == f'pipeline.{name}' else '## '}{module}\n\n"
+        f"{f'## {module.removeprefix(package)}' if module.startswith(package) else f'# {module}'}\n\n"
         f"```{{eval-rst}}\n.. automodule:: {module}\n   :members:\n```\n"
         for module in modules
     ]
