@@ -242,7 +242,7 @@ def head_case(
         return restore_volume(ours, volume, FACTORS, 2, settings, SIGMA, background=background)
 
     tissue = tissue_of(volume, 2)
-    windows = windows_around(tissue_in_slices(tissue, cuts(FACTORS, 2)[0], 1), margin)
+    windows = windows_around(tissue_in_slices(tissue, cuts(FACTORS, 2)[0], (1, 1, 1)), margin)
     inside = np.repeat(np.repeat(tissue, 4, axis=0), 4, axis=1)
     changed = np.abs(restored() - np.moveaxis(theirs(Asked(slices, returned=True)), 0, 2))[inside].max()
     seconds = interleaved({"peer": partial(theirs, Asked(slices)), "ours": restored}, rounds)

@@ -20,7 +20,8 @@ from pipeline.config.sections import Extract
 from pipeline.formats import format_of
 from pipeline.image.image import PLANE_AXIS
 from pipeline.image.normalisation import normalise
-from pipeline.inference.restore_baseline import as_thick_slices, restored_by
+from pipeline.inference.restore_baseline import restored_by
+from pipeline.inference.thick_slices import as_thick_slices
 from pipeline.models.device import use_threads
 
 ROWS = (

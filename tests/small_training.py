@@ -36,6 +36,13 @@ def tiny_generator(seed: int = 0, **changes: Any) -> Generator:
     return Generator(Shape.from_json({**TINY, "noise_map": True, **changes}))
 
 
+def any_ratio_generator(seed: int = 0) -> Generator:
+    """Return a small network of any ratio with random weights."""
+    shape = Shape("fast_edsr", blocks=1, features=8).for_any_ratio()
+    torch.manual_seed(seed)
+    return Generator(shape)
+
+
 def tiny_recipe(**changes: Any) -> Recipe:
     """Return a recipe of a few steps of two patches of 8 x 8 voxels; a changed key replaces the whole value."""
     small = {"steps": 12, "batch_size": 2, "patch_lr": 8, "warmup_steps": 2, "learning_rate": 1e-3}

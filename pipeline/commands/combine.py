@@ -47,8 +47,9 @@ def combine(
             Gaussian profile, or 0.76 times the width of rectangular slices; by default that of the files, an estimate,
             or the distance of the slices, see the log.
         method: total_variation, or least_squares, which is linear and blurs more.
-        model: network used as prior; none, which reconstructs without a network, is the only choice until the network
-            mri-thick ships.
+        model: network used as prior: name of one that ships, such as mri-thick, or generator.safetensors of a trained
+            network of any ratio. It restores each scan, and the result is drawn toward their mean as far as the
+            scans allow; none reconstructs without a network.
         motion: register the scans; --no-motion trusts the positions in the files, and refuses scans that do not match
             there.
         frame: volume of 4-D files, from 0; it applies to all scans.
@@ -59,11 +60,6 @@ def combine(
     """
     from pipeline.config.combine import MAX_VOXEL_MM, MIN_VOXEL_MM, Combine
 
-    if model != "none":
-        raise UserError(
-            f"--model: found {model!r}, but networks as priors for several scans come with the network mri-thick, "
-            "which does not ship yet; use --model none."
-        )
     if voxel_mm is not None and like is not None:
         raise UserError("--voxel-mm and --like both define the voxel grid; give one of them.")
     if voxel_mm is not None and not MIN_VOXEL_MM <= voxel_mm <= MAX_VOXEL_MM:
@@ -73,6 +69,7 @@ def combine(
             f"--thickness-mm: {len(thickness_mm)} values for {len(scans)} scans; give one for all, or one for each."
         )
     from pipeline.inference.combine.files import combine_files
+    from pipeline.inference.combine.prior import read_prior
     from pipeline.inference.combine.reading import Source
     from pipeline.models.device import choose_device
     from pipeline.provenance.combined import page_path
@@ -81,5 +78,6 @@ def combine(
     given = thickness_mm * len(scans) if len(thickness_mm) == 1 else thickness_mm or (None,) * len(scans)
     sources = [Source(path, thickness, frame, series) for path, thickness in zip(scans, given, strict=True)]
     settings = Combine(method=method, voxel_mm=voxel_mm, motion=motion, force=force)
-    found = combine_files(sources, output, settings, like=like, device=choose_device(device))
+    where = choose_device(device)
+    found = combine_files(sources, output, settings, like=like, device=where, prior=read_prior(model, where))
     write_reports(output, found, settings, page_path(output) if report else None)

@@ -16,9 +16,11 @@ def export(*, model: str, output: Path, format: Literal["onnx"] = "onnx") -> Non
     """Export a network to ONNX, for use in other programs.
 
     Inputs: `image` (batch, 1, rows, columns), normalised intensities, and, for networks with a noise map, `sigma`
-    (batch,), the noise level as a fraction of the intensity range; output: `restored`. All are float32, and batch, rows
-    and columns are free. The network alone is exported: normalisation, data consistency and the check of the result
-    are not part of it. If ONNX Runtime is installed (pip install onnxruntime), its results are compared with torch's.
+    (batch,), the noise level as a fraction of the intensity range; for networks that restore thick slices of any ratio,
+    also `slices` (batch, 2), spacing and thickness of the slices in voxels of the image, which was reconstructed on the
+    grid of the result; output: `restored`. All are float32, and batch, rows and columns are free. The network alone is
+    exported: normalisation, data consistency and the check of the result are not part of it. If ONNX Runtime is
+    installed (pip install onnxruntime), its results are compared with torch's.
 
     Args:
         model: name of a network that ships, or generator.safetensors of a trained method.

@@ -16,8 +16,8 @@ from pipeline.config.bids.names import derivative_path
 from pipeline.config.known import known_sources
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, preset, preset_names, preset_recipe
 from pipeline.config.sections import NETWORK_FACTORS, REFERENCE, Degrade, Evaluate, Infer, Reading, Train
-from pipeline.config.shipped import shipped_networks
-from pipeline.config.sources import HttpSource, LocalSource, PackageSource, S3Source, ShippedSource, Source
+from pipeline.config.shipped import is_any_ratio, restores_any_ratio, shipped_networks
+from pipeline.config.sources import HttpSource, LocalSource, Network, PackageSource, S3Source, ShippedSource, Source
 from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS, Volume
 
 TRUNK_FACTOR = 3
@@ -259,7 +259,13 @@ def gap_between(one: Volume, other: Volume) -> int | None:
     return max(one.slices[0], other.slices[0]) - min(one.slices[1], other.slices[1])
 
 
-def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade, methods: Sequence[str]) -> Iterator[str]:
+def check_train(
+    train: Train,
+    sources: Mapping[str, Source],
+    degrade: Degrade,
+    methods: Sequence[str],
+    recipes: Mapping[str, Recipe],
+) -> Iterator[str]:
     """Check that the weights exist, belong to a network, and suit the factor, if there are networks."""
     known = {**known_sources(), **sources}
     networks = {name: source.network for name, source in known.items() if source.network}
@@ -267,14 +273,17 @@ def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade, m
     if network is None:
         nearest = plugins.suggest(train.initial_weights, networks)
         yield f"train.initial_weights: {train.initial_weights!r} is unknown; {nearest}"
+    elif restores_any_ratio(train.initial_weights, _trained(methods, recipes).values()):
+        yield from _check_any_ratio(train, degrade, _trained(methods, recipes))
     elif not degrade.suits_networks:
         if methods:
             factors = ", ".join(map(str, NETWORK_FACTORS))
             yield (
-                f"degrade.factor: networks do not support {degrade.factor}; choose one of {factors}, or compare "
-                "baselines alone: set `methods: []`, and infer.deliver to a baseline such as bspline3"
+                f"degrade.factor: networks do not support {degrade.factor}; choose one of {factors}, train networks of "
+                "any ratio (ratio_range in the recipe), or compare baselines alone: set `methods: []`, and "
+                "infer.deliver to a baseline such as bspline3"
             )
-    elif network.factor != degrade.factor and (network.architecture != "rrdbnet" or network.factor < TRUNK_FACTOR):
+    elif network.factor != degrade.factor and not _has_trunk(network):
         yield (
             f"train.initial_weights: {train.initial_weights} has factor {network.factor} and cannot initialise a "
             f"network of factor {degrade.factor} (degrade.factor); choose weights for your factor"
@@ -283,6 +292,33 @@ def check_train(train: Train, sources: Mapping[str, Source], degrade: Degrade, m
     if train.perceptual_weights not in features:
         nearest = plugins.suggest(train.perceptual_weights, features)
         yield f"train.perceptual_weights: {train.perceptual_weights!r} is unknown; {nearest}"
+
+
+def _check_any_ratio(train: Train, degrade: Degrade, trained: Mapping[str, Recipe]) -> Iterator[str]:
+    """Check a run whose networks restore thick slices of any ratio."""
+    if degrade.direction != "through_plane":
+        yield f"degrade.direction: networks of any ratio restore thick slices: through_plane, not {degrade.direction}"
+    fixed = [name for name, recipe in trained.items() if recipe.ratio_range is None]
+    if fixed:
+        yield (
+            f"recipes.{fixed[0]}.ratio_range: all networks of a run have one or none, since they share the initial "
+            "network; set it, or train the others in another run"
+        )
+    if trained and train.self_supervised:
+        yield "train.self_supervised: networks of any ratio (ratio_range) are trained on references; set it to false"
+    if is_any_ratio(train.initial_weights):
+        return
+    for name, recipe in trained.items():
+        if PRETRAINED in recipe.earlier_networks:
+            yield (
+                f"recipes.{name}: {train.initial_weights} (train.initial_weights) has a fixed factor and cannot "
+                "initialise or teach networks of any ratio (ratio_range); set starts_from: scratch, or choose mri-thick"
+            )
+
+
+def _has_trunk(network: Network) -> bool:
+    """Return whether a network can initialise networks of another factor."""
+    return network.architecture == "rrdbnet" and network.factor >= TRUNK_FACTOR
 
 
 def check_unseen(train: Train, volumes: Sequence[Volume], sources: Mapping[str, Source]) -> Iterator[str]:
@@ -364,6 +400,11 @@ def check_teachers(
             )
 
 
+def _trained(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> dict[str, Recipe]:
+    """Return the recipes of all networks that a run trains, by name."""
+    return {name: _recipe_of(name, recipes) for method in methods for name in _with_earlier(method, recipes)}
+
+
 def unused_recipes(methods: Sequence[str], recipes: Mapping[str, Recipe]) -> list[str]:
     """Return the names of recipes that are used neither by a method nor for an initial network or a teacher."""
     used = {name for method in methods for name in _with_earlier(method, recipes)}
@@ -386,9 +427,11 @@ def _recipe_of(name: str, recipes: Mapping[str, Recipe]) -> Recipe:
     return recipes[name] if name in recipes else preset_recipe(name)
 
 
-def check_infer(infer: Infer, methods: Sequence[str], recipes: Mapping[str, Recipe], degrade: Degrade) -> Iterator[str]:
+def check_infer(
+    infer: Infer, methods: Sequence[str], recipes: Mapping[str, Recipe], degrade: Degrade, train: Train
+) -> Iterator[str]:
     """Check that the delivered method and the networks of the ensemble are part of the run."""
-    made = _all_methods(methods, recipes, degrade)
+    made = _all_methods(methods, recipes, degrade, train)
     if infer.deliver not in made:
         yield f"infer.deliver: {infer.deliver!r} is unknown; {plugins.suggest(infer.deliver, made)}"
     networks = [name for name in made if name not in plugins.names("pipeline.baselines")]
@@ -401,10 +444,10 @@ def check_infer(infer: Infer, methods: Sequence[str], recipes: Mapping[str, Reci
 
 
 def check_reading(
-    reading: Reading, methods: Sequence[str], recipes: Mapping[str, Recipe], degrade: Degrade
+    reading: Reading, methods: Sequence[str], recipes: Mapping[str, Recipe], degrade: Degrade, train: Train
 ) -> Iterator[str]:
     """Check that the methods of the reader study exist and differ."""
-    known = [REFERENCE, *_all_methods(methods, recipes, degrade)]
+    known = [REFERENCE, *_all_methods(methods, recipes, degrade, train)]
     for index, name in enumerate(reading.methods):
         if name not in known:
             yield f"reading.methods[{index}]: {name!r} is unknown; {plugins.suggest(name, known)}"
@@ -414,8 +457,11 @@ def check_reading(
         yield "reading.methods: at least two methods are required; [] selects the default"
 
 
-def _all_methods(methods: Sequence[str], recipes: Mapping[str, Recipe], degrade: Degrade) -> list[str]:
+def _all_methods(methods: Sequence[str], recipes: Mapping[str, Recipe], degrade: Degrade, train: Train) -> list[str]:
     """Return all methods of a run: trained networks, the pretrained network and the baselines."""
     trained = dict.fromkeys(name for method in methods for name in _with_earlier(method, recipes))
-    pretrained = [PRETRAINED] if methods or degrade.suits_networks else []
-    return [*trained, *pretrained, *plugins.names("pipeline.baselines")]
+    if restores_any_ratio(train.initial_weights, _trained(methods, recipes).values()):
+        exists = is_any_ratio(train.initial_weights)
+    else:
+        exists = bool(methods) or degrade.suits_networks
+    return [*trained, *([PRETRAINED] if exists else []), *plugins.names("pipeline.baselines")]

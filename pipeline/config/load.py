@@ -37,7 +37,7 @@ from pipeline.config.finding import find_all
 from pipeline.config.finding.items import holds, shortened
 from pipeline.config.known import known_sources
 from pipeline.config.mistakes import explain, key_path, shown
-from pipeline.config.recipe import Recipe, filled
+from pipeline.config.recipe import PRETRAINED, Recipe, filled
 from pipeline.config.run import NOT_TESTED, Run
 from pipeline.config.sections import is_self_supervised
 from pipeline.config.sources import LocalSource
@@ -174,8 +174,8 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
         yield from check_labels(good["volumes"], good["evaluate"])
     if {"volumes", "collections", "datasets", "min_gap_slices"} <= good.keys():
         yield from check_leaks(good["volumes"], good["min_gap_slices"])
-    if {"train", "sources", "degrade", "methods"} <= good.keys():
-        yield from check_train(good["train"], good["sources"], good["degrade"], good["methods"])
+    if {"train", "sources", "degrade", "methods", "recipes"} <= good.keys():
+        yield from check_train(good["train"], good["sources"], good["degrade"], good["methods"], good["recipes"])
     if {"train", "volumes", "collections", "datasets", "sources"} <= good.keys():
         yield from check_unseen(good["train"], good["volumes"], good["sources"])
     if "degradations" in good:
@@ -184,10 +184,11 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
         yield from check_recipes(good["methods"], good["recipes"])
     if {"methods", "recipes", "train", "sources", "degrade"} <= good.keys():
         yield from check_teachers(good["methods"], good["recipes"], good["train"], good["sources"], good["degrade"])
-    if {"infer", "methods", "recipes", "degrade"} <= good.keys():
-        yield from check_infer(good["infer"], good["methods"], good["recipes"], good["degrade"])
-    if {"reading", "methods", "recipes", "degrade"} <= good.keys():
-        yield from check_reading(good["reading"], good["methods"], good["recipes"], good["degrade"])
+    networks = ("methods", "recipes", "degrade", "train")
+    if {"infer", *networks} <= good.keys():
+        yield from check_infer(good["infer"], *(good[key] for key in networks))
+    if {"reading", *networks} <= good.keys():
+        yield from check_reading(good["reading"], *(good[key] for key in networks))
 
 
 def _unused(run: Run) -> Iterator[str]:
@@ -219,7 +220,7 @@ def check_files(run: Run) -> None:
     Raises:
         UserError: lists all missing files, one per line.
     """
-    weights = [run.train.initial_weights] if run.network_methods else []
+    weights = [run.train.initial_weights] if PRETRAINED in run.network_methods else []
     if run.evaluate.needs_features or any(run.recipe(method).needs_perceptual for method in run.trained_methods):
         weights.append(run.train.perceptual_weights)
     used = [name for volume in run.volumes for name in (*volume.source_names, volume.segmentation) if name]

@@ -28,6 +28,7 @@ DISTILLATION = "distillation"
 """Loss term that compares with the result of the teacher."""
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Ratio = Annotated[float, Field(ge=1, le=16)]
 LossName = Annotated[str, AfterValidator(PluginName("pipeline.training.losses"))]
 
 
@@ -91,6 +92,10 @@ class Recipe(Section):
     degrade.noise_sigma"""
     degradations: tuple[Degradation, ...] = ()
     """alternative forward models, one of which is drawn for every patch; [] uses that of each volume"""
+    ratio_range: tuple[Ratio, Ratio] | None = None
+    """range of the ratio of slice spacing to voxel size, drawn log-uniformly for every patch, for a network that
+    restores thick slices of any ratio; null trains for degrade.factor. It requires degrade.direction: through_plane and
+    isotropic training volumes, from which slices are drawn in all directions"""
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
     """random seed of this training; null uses the seed of the run"""
     steps: Annotated[int, Field(ge=1)] = 300
@@ -98,7 +103,7 @@ class Recipe(Section):
     batch_size: Annotated[int, Field(ge=1, le=1024)] = 2
     """patches per step, summed over all devices"""
     patch_lr: Annotated[int, Field(ge=8, le=512)] = 32
-    """side length of the patches, in low-resolution voxels"""
+    """side length of the patches, in low-resolution voxels; with ratio_range in high-resolution voxels"""
     synthetic_share: Fraction = 0.5
     """fraction of the patches that are synthesised from label maps (volumes with content: labels), if there are
     acquired images as well"""
@@ -150,7 +155,19 @@ class Recipe(Section):
             raise ValueError("teacher: requires the loss term `distillation`, and the term requires a teacher")
         if self.dial and self.starts_from == SCRATCH:
             raise ValueError("dial: not available for a network trained from scratch, which has no initial network")
+        self._check_any_ratio()
         return self
+
+    def _check_any_ratio(self) -> None:
+        if self.ratio_range is None:
+            return
+        low, high = self.ratio_range
+        if low > high:
+            raise ValueError(f"ratio_range: [{low}, {high}] must be ascending")
+        if not self.noise_map:
+            raise ValueError("ratio_range: a network of any ratio is given the noise level; set noise_map: true")
+        if self.starts_from == SCRATCH and self.architecture != "fast_edsr":
+            raise ValueError("ratio_range: networks of any ratio have the architecture fast_edsr")
 
     @property
     def needs_perceptual(self) -> bool:

@@ -26,6 +26,7 @@ from pipeline.config.sections import (
     Train,
     is_self_supervised,
 )
+from pipeline.config.shipped import is_any_ratio, restores_any_ratio
 from pipeline.config.sources import S3_FOLDER, GivenSource, LocalSource, Source
 from pipeline.config.stable_hash import hash_of
 from pipeline.config.terms import Terms, terms_of
@@ -145,7 +146,19 @@ class Run(Section):
     @property
     def network_methods(self) -> list[str]:
         """The pretrained network and all networks trained by this run; none if they do not support the factor."""
-        return [PRETRAINED, *self.trained_methods] if self.methods or self.degrade.suits_networks else []
+        return [*([PRETRAINED] if self._has_pretrained else []), *self.trained_methods]
+
+    @property
+    def _has_pretrained(self) -> bool:
+        """Whether the initial network exists as a method of its own."""
+        if self.restores_any_ratio:
+            return is_any_ratio(self.train.initial_weights)
+        return bool(self.methods) or self.degrade.suits_networks
+
+    @property
+    def restores_any_ratio(self) -> bool:
+        """Whether the networks of this run restore thick slices of any ratio."""
+        return restores_any_ratio(self.train.initial_weights, map(self.recipe, self.trained_methods))
 
     @property
     def read_methods(self) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -14,6 +14,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from pipeline.config.base import Section
 from pipeline.config.parameters import Direction
+from pipeline.config.recipe import Recipe
 from pipeline.config.sources import Network, Sha256, ShippedSource
 from pipeline.config.volumes import Identifier
 from pipeline.errors import UserError
@@ -88,6 +89,25 @@ def read_networks(path: Path) -> Mapping[str, ShippedNetwork]:
     except (ValidationError, yaml.YAMLError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: is no table of networks ({reason}). Restore it; see docs/networks.md.") from error
+
+
+def restores_any_ratio(initial_weights: str, recipes: Iterable[Recipe]) -> bool:
+    """Return whether the networks of a run restore thick slices of any ratio.
+
+    Args:
+        initial_weights: name of the initial network, which decides if none is trained.
+        recipes: of all networks that the run trains.
+    """
+    ranges = [recipe.ratio_range for recipe in recipes]
+    if ranges:
+        return any(ranges)
+    return is_any_ratio(initial_weights)
+
+
+def is_any_ratio(name: str) -> bool:
+    """Return whether a network ships under this name that restores thick slices of any ratio."""
+    shipped = shipped_networks().get(name)
+    return shipped is not None and shipped.factor is None
 
 
 def weights_file(name: str) -> str:

@@ -38,7 +38,7 @@ class Limited(NamedTuple):
         """Number of voxels that were limited."""
         return 0 if self.excess is None else int(np.count_nonzero(self.excess))
 
-    def added_to(self, restored: NDArray[np.float32], factors: Sequence[int]) -> NDArray[np.float32]:
+    def added_to(self, restored: NDArray[np.float32], factors: Sequence[float]) -> NDArray[np.float32]:
         """Return the restored image with the excess, interpolated.
 
         Args:
@@ -47,8 +47,11 @@ class Limited(NamedTuple):
         """
         if self.excess is None:
             return restored
-        fine = ndimage.zoom(self.excess, factors, order=1, mode="nearest", grid_mode=True)
-        return restored + np.asarray(fine, dtype=np.float32)
+        scales = [1 / factor for factor in factors]
+        shifts = [(scale - 1) / 2 for scale in scales]
+        fine = np.empty(restored.shape[-self.excess.ndim :], dtype=np.float32)
+        ndimage.affine_transform(self.excess, scales, shifts, output=fine, order=1, mode="nearest")  # pyright: ignore[reportArgumentType]
+        return restored + fine
 
     def log(self, name: object) -> None:
         """Log how many voxels were limited, if any were."""

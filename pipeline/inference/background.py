@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from pipeline.image.foreground import bright_part
 from pipeline.image.image import Image
 from pipeline.models.record import NetworkRecord
-from pipeline.physics.grid import Cut
+from pipeline.physics.grid import Cut, padded_size
 
 SIDE_MULTIPLE = 4
 """The sides of windows are multiples of this, which reduces the number of different sizes."""
@@ -136,20 +136,27 @@ def tissue_of(lr: NDArray[np.float32], slice_axis: int) -> NDArray[np.bool_]:
     return bright_part(lr, [axis for axis in range(lr.ndim) if axis != slice_axis])
 
 
-def tissue_in_slices(tissue: NDArray[np.bool_], cut: Cut, factor: int) -> NDArray[np.bool_]:
+def tissue_in_slices(tissue: NDArray[np.bool_], cut: Cut, factors: Sequence[float]) -> NDArray[np.bool_]:
     """Return the tissue mask of the slices along one cut of a volume, shape (slice, rows, columns).
 
     Args:
         tissue: mask of the volume.
         cut: how the volume is cut.
-        factor: number of slices after interpolation per slice of the volume. An interpolated slice contains the tissue
-            of both neighbours.
+        factors: along slices, rows and columns, the number of voxels after interpolation per voxel of the volume. An
+            interpolated voxel contains the tissue of both neighbours.
     """
     slices = np.moveaxis(tissue, cut, (0, 1, 2))
-    if factor == 1:
-        return slices
-    padded = np.pad(slices, ((1, 1), (0, 0), (0, 0)))
-    return np.repeat(padded[:-2] | padded[1:-1] | padded[2:], factor, axis=0)
+    for axis, factor in enumerate(factors):
+        slices = slices if factor == 1 else _interpolated_tissue(slices, axis, factor)
+    return slices
+
+
+def _interpolated_tissue(slices: NDArray[np.bool_], axis: int, factor: float) -> NDArray[np.bool_]:
+    size = slices.shape[axis]
+    padded = np.moveaxis(np.pad(slices, [(int(other == axis),) * 2 for other in range(slices.ndim)]), axis, 0)
+    near = np.moveaxis(padded[:-2] | padded[1:-1] | padded[2:], 0, axis)
+    cells = np.minimum(((np.arange(padded_size(size, factor)) + 0.5) / factor).astype(int), size - 1)
+    return np.take(near, cells, axis)
 
 
 def windows_around(

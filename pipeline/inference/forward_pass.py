@@ -17,6 +17,7 @@ from pipeline.config.sections import Infer
 from pipeline.errors import UserError
 from pipeline.inference.backends._compute import FULL_PRECISION, Compute
 from pipeline.inference.memory import device_of
+from pipeline.models.generator import Generator
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +36,13 @@ class Engine:
         compute: see `pipeline.inference.backends`.
         factors: enlargement along rows and columns.
         device: where the network is.
+        transposes: whether the network treats rows and columns alike, so that slices may be transposed.
     """
 
     compute: Compute
     factors: tuple[int, int]
     device: torch.device
+    transposes: bool
 
     def restore(self, images: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
         """Pass low-resolution slices through the network.
@@ -85,7 +88,10 @@ def engine_for(network: Any, settings: Infer) -> Engine:
 
 
 def _prepared(network: Any, backend: str, settings: Infer) -> Engine:
-    return Engine(plugins.load(BACKENDS, backend).prepare(network, settings), network.factors, device_of(network))
+    compute = plugins.load(BACKENDS, backend).prepare(network, settings)
+    rows, columns = network.factors
+    across_slices = isinstance(network, Generator) and network.shape.along == "columns"
+    return Engine(compute, network.factors, device_of(network), rows == columns and not across_slices)
 
 
 def log_precision_change(network: Any, settings: Infer, image: NDArray[np.float32], sigma: float, what: str) -> None:

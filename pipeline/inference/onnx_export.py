@@ -82,10 +82,13 @@ def largest_difference(content: bytes, network: Generator) -> float | None:
     names, generator, differences = [one.name for one in session.get_inputs()], torch.Generator().manual_seed(0), []
     for batch, rows, columns in CHECKED_SIZES:
         image = torch.rand((batch, 1, rows, columns), generator=generator)
-        sigma = torch.linspace(0.05, 0.0, batch)
+        inputs = {
+            "image": image,
+            "sigma": torch.linspace(0.05, 0.0, batch),
+            "slices": torch.linspace(1.5, 8.0, 2 * batch).reshape(batch, 2),
+        }
         with torch.inference_mode():
-            expected = network(image, sigma).numpy()
-        inputs = {"image": image.numpy(), "sigma": sigma.numpy()}
-        found = np.asarray(session.run(None, {name: inputs[name] for name in names})[0])
+            expected = network(*inputs.values()).numpy()
+        found = np.asarray(session.run(None, {name: inputs[name].numpy() for name in names})[0])
         differences.append(np.abs(found - expected).max() if found.shape == expected.shape else np.inf)
     return float(np.max(differences))

@@ -30,6 +30,9 @@ from pipeline.physics.noise_level import estimate_sigma
 
 logger = logging.getLogger(__name__)
 
+MAGNITUDE_NOISE, MICROSCOPE_NOISE = "rician", "gaussian"
+"""Noise models assumed for heads and for micrographs, modules of pipeline/physics/noise."""
+
 
 class Restored(NamedTuple):
     """A restored volume.
@@ -77,7 +80,7 @@ def restore_measured(
     logger.info("data-consistency weight: %.2f", weight)
     model = replace(model, noise_sigma=found.sigma)
     corrected = apply_data_consistency(found.restored, inside.data, model, weight)
-    return found._replace(restored=within.added_to(corrected, model.whole_factors))
+    return found._replace(restored=within.added_to(corrected, model.factors))
 
 
 def restore_uncorrected(
@@ -98,9 +101,9 @@ def restore_uncorrected(
         with_tta_std: compute the TTA standard deviation.
     """
     sigma = noise_sigma(image, noise, settings)
-    factors, axis = image.forward_model.whole_factors, image.slice_axis
+    factors, axis = image.forward_model.factors, image.slice_axis
     background = _background_of(image, networks, settings)
-    options = (settings, sigma, networks[0].record.self_ensemble, background)
+    options = (settings, sigma, networks[0].record.self_ensemble, background, image.forward_model)
     if with_tta_std:
         return Restored(*restore_with_tta_std(networks, image.data, factors, axis, *options), sigma)
     return Restored(restore_volume(networks[0], image.data, factors, axis, *options), None, sigma)
@@ -113,6 +116,11 @@ def _background_of(image: Image, networks: Sequence[Generator], settings: Infer)
     margins = [needed_margin(network.record, settings.background_tolerance) for network in networks]
     known = [margin for margin in margins if margin is not None]
     return Background(tissue_of(image.data, image.slice_axis), max(known) if len(known) == len(margins) else None)
+
+
+def noise_model(image: Image) -> str:
+    """Return the noise model for the estimate, which does not depend on the zero of the image's intensities."""
+    return MAGNITUDE_NOISE if image.is_anatomical else MICROSCOPE_NOISE
 
 
 def noise_sigma(image: Image, noise: str | PhysicalParameters, settings: Infer) -> float:

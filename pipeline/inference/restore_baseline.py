@@ -13,31 +13,27 @@ from numpy.typing import NDArray
 
 from pipeline import plugins
 from pipeline.baselines.tuning.apply import BASELINES, default_settings, upsample
-from pipeline.config.parameters import PhysicalParameters
 from pipeline.config.sections import Extract, Infer
 from pipeline.errors import UserError, about
 from pipeline.formats import Part, format_of
 from pipeline.formats.io.predictions import check_output, write_prediction
 from pipeline.formats.tiled import is_large
 from pipeline.image.channels import interleave_channels, split_channels
-from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
-from pipeline.image.interleaving import interleaving_difference, without_interleaving
 from pipeline.image.missing_values import MASK as MISSING
 from pipeline.image.normalisation import normalise
-from pipeline.image.plane import THICK
-from pipeline.inference.restore_file import check_no_overwrite, noise_model
+from pipeline.inference.restoration import noise_model
+from pipeline.inference.restore_file import check_no_overwrite
 from pipeline.inference.result_check import agreement_with_measurement, check_agreement
+from pipeline.inference.thick_slices import as_thick_slices, without_stripes
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import covered_shape
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.noise_level import estimate_sigma
-from pipeline.physics.operators import binning, decimation, kspace_truncation, slice_profile
-from pipeline.physics.resolved_profile import resolved_profile, slice_axis_of
+from pipeline.physics.operators import binning, kspace_truncation
 
 logger = logging.getLogger(__name__)
 
-ROUNDING = 1e-6
 MIN_SIGMA = 0.025
 """Lower bound of the noise level, as a fraction of the intensity range, for which settings are chosen: slices of real
 scans differ by more than their noise, which would be restored as stripes."""
@@ -119,53 +115,9 @@ def restored_by(method: str, image: LowResolutionImage, name: str) -> NDArray[np
     settings = default_settings(method, max(image.forward_model.noise_sigma, MIN_SIGMA))
     if "smoothing" in settings:
         settings["smoothing"] = SMOOTHING
-    physical = np.asarray(image.intensity.to_physical(image.data), dtype=np.float32)
-    difference = interleaving_difference(physical, foreground_mask(image.data), axis)
-    matched = image
-    if difference:
-        logger.warning(
-            "%s: even and odd slices differ by %.1f %% in intensity, as in interleaved acquisitions; they are matched",
-            *(name, 100 * abs(difference)),
-        )
-        data = image.intensity.normalise(without_interleaving(physical, difference, axis))
-        matched = image.with_data(np.asarray(data, dtype=np.float32))
+    matched = without_stripes(image, name)
     # Ringing around a dark background would be clipped by files of unsigned integers, which would seem a loss.
     return np.maximum(upsample(matched, method, {method: settings}), image.data.min())
-
-
-def as_thick_slices(
-    image: Image, noise_sigma: float | None, thickness_mm: float | None, name: str
-) -> LowResolutionImage:
-    """Return a normalised scan with the forward model of its slices.
-
-    Args:
-        image: normalised scan.
-        noise_sigma: noise level as a fraction of the intensity range; None estimates it.
-        thickness_mm: slice thickness given by the user; None uses that of the file, an estimate, or the slice spacing.
-        name: name of the image, for messages.
-
-    Raises:
-        UserError: the voxel size is unknown, or no axis is much coarser than the others.
-    """
-    profile = resolved_profile(image, thickness_mm, name)
-    sizes = image.spacing
-    axis = slice_axis_of(image)
-    factor = sizes[axis] / min(sizes[other] for other in range(3) if other != axis)
-    if image.data.shape[axis] == 1:
-        raise UserError("has a single slice; there is nothing to restore between slices.")
-    if factor < THICK - ROUNDING:
-        listed = " x ".join(f"{length:.3g}" for length in sizes)
-        raise UserError(
-            f"baselines restore thick slices, but its voxels of {listed} {image.unit} are not {THICK:g} times longer "
-            "along any axis; to enlarge it within its slices, give --factor, such as --factor 2."
-        )
-    if abs(factor - round(factor)) < ROUNDING * factor:
-        factor = round(factor)
-    factors = tuple(factor if other == axis else 1 for other in range(3))
-    fine = tuple(length / scale for length, scale in zip(image.spacing_mm or sizes, factors, strict=True))
-    blur = slice_profile.Parameters(profile=profile.shape, thickness_mm=profile.thickness_mm)
-    model = _forward_model(image, axis, factors, noise_sigma, (blur, decimation.Parameters()), fine)
-    return LowResolutionImage.of(image.with_data(image.data, masks={}), model)
 
 
 def as_coarse_slices(image: Image, noise_sigma: float | None, factor: int) -> LowResolutionImage:
@@ -176,31 +128,16 @@ def as_coarse_slices(image: Image, noise_sigma: float | None, factor: int) -> Lo
         noise_sigma: noise level as a fraction of the intensity range; None estimates it.
         factor: enlargement along rows and columns.
     """
-    axis = image.slice_axis
+    axis, noise = image.slice_axis, noise_model(image)
     factors = tuple(1 if other == axis else factor for other in range(3))
-    coarsening = kspace_truncation.Parameters() if image.is_anatomical else binning.Parameters()
-    model = _forward_model(image, axis, factors, noise_sigma, (coarsening,))
-    masks = {name: mask for name, mask in image.masks.items() if mask.shape == image.data.shape and name == MISSING}
-    return LowResolutionImage.of(image.with_data(image.data, masks=masks), model)
-
-
-def _forward_model(
-    image: Image,
-    axis: int,
-    factors: tuple[float, ...],
-    noise_sigma: float | None,
-    operators: tuple[PhysicalParameters, ...],
-    spacing_mm: tuple[float, ...] | None = None,
-) -> ForwardModel:
-    """Return the forward model of an image, with the given noise level or an estimate."""
-    noise = noise_model(image)
     sigma = estimate_sigma(image.data, axis, noise).sigma if noise_sigma is None else noise_sigma
-    return ForwardModel(
+    model = ForwardModel(
         factors,
         covered_shape(image.data.shape, factors),
         noise,
         sigma,
-        operators=operators,
+        operators=(kspace_truncation.Parameters() if image.is_anatomical else binning.Parameters(),),
         slice_axis=axis,
-        spacing_mm=spacing_mm,
     )
+    masks = {name: mask for name, mask in image.masks.items() if mask.shape == image.data.shape and name == MISSING}
+    return LowResolutionImage.of(image.with_data(image.data, masks=masks), model)

@@ -28,8 +28,22 @@ from pipeline.inference.choice import Weights, log_measured_gain
 from pipeline.inference.domain import describe_domain, enlarged_voxels, outside_domain
 from pipeline.inference.error_map import UncertaintyKind
 from pipeline.inference.large_images import restore_large, uncertainty_large
-from pipeline.inference.restoration import Restored, restore_uncorrected
-from pipeline.inference.result_check import Agreement, agreement_of, cell_means, check_agreement, without_outliers
+from pipeline.inference.restoration import (
+    MAGNITUDE_NOISE,
+    Restored,
+    noise_model,
+    restore_measured,
+    restore_uncorrected,
+)
+from pipeline.inference.result_check import (
+    Agreement,
+    agreement_of,
+    agreement_with_measurement,
+    cell_means,
+    check_agreement,
+    without_outliers,
+)
+from pipeline.inference.thick_slices import as_thick_slices, without_stripes
 from pipeline.models.calibration import intervals_for
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
@@ -45,8 +59,6 @@ logger = logging.getLogger(__name__)
 NOISE_RATIO, NOISE_MARGIN = 2.0, 0.01
 """A given noise level contradicts the image if it differs from the estimate by more than this factor and by more than
 this fraction of the intensity range."""
-MAGNITUDE_NOISE, MICROSCOPE_NOISE = "rician", "gaussian"
-"""Noise models assumed for heads and for micrographs, modules of pipeline/physics/noise."""
 MAP_WRITTEN = "%s: uncertainty map written: %s"
 BIDS_NAME = re.compile(r"sub-[A-Za-z0-9]+_(.+_)?[A-Za-z0-9]+$")
 
@@ -103,12 +115,18 @@ def restore_file(
     log_profile(original, str(source))
     with about(str(source)):
         normalised = normalise(original, extraction)
-    image = as_low_resolution(normalised, network.shape.factor, direction_of(network))
+    any_ratio = network.shape.slice_maps
+    with about(str(source)):
+        if any_ratio:
+            image = _thick_slices(normalised, settings, source.name)
+        else:
+            image = as_low_resolution(normalised, network.shape.factor, direction_of(network))
     with_map = not network.is_fast if uncertainty is None else uncertainty
     count = image.stack.channel_count
     channels = [image.with_data(channel) for channel in split_channels(image.data, count)]
+    restore = _restore_thick if any_ratio else _restore_channel
     with about(str(source)):
-        results = [_restore_channel(network, source, one, settings, tta=with_map) for one in channels]
+        results = [restore(network, source, one, settings, tta=with_map) for one in channels]
     masks = split_channels(normalised.masks["foreground"], count)
     for one, mask, result in zip(channels, masks, results, strict=True):
         _compare_with_training(network, source, one, foreground_quantiles(one.data, mask), result.sigma)
@@ -116,7 +134,11 @@ def restore_file(
         log_measured_gain(weights, source.name, contrast_of(source), factor, result.sigma, enlarged_voxels(one))
     restored = interleave_channels([result.restored for result in results])
     sigmas = [_noise_level(source, *pair, settings) for pair in zip(channels, results, strict=True)]
-    check_agreement(source, _agreement(original.data, image, restored, sigmas), force=settings.force)
+    if any_ratio:
+        agreement = agreement_with_measurement(restored, image.data, image.forward_model)
+    else:
+        agreement = _agreement(original.data, image, restored, sigmas)
+    check_agreement(source, agreement, force=settings.force)
     clipped = write_prediction(output, image, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, image.data.shape, restored.shape, clipped)
     path = uncertainty_path(output)
@@ -148,7 +170,8 @@ def direction_of(network: Generator) -> Direction:
     A network that enlarges columns alone is applied across thick slices.
     """
     rows, columns = network.factors
-    return network.record.direction or ("in_plane" if rows == columns else "through_plane")
+    alike = rows == columns and network.shape.along == "both"
+    return network.record.direction or ("in_plane" if alike else "through_plane")
 
 
 def as_low_resolution(image: Image, factor: int, direction: Direction) -> LowResolutionImage:
@@ -227,6 +250,27 @@ def _restore_channel(
     return result._replace(restored=within.added_to(result.restored, image.forward_model.whole_factors))
 
 
+def _thick_slices(image: Image, settings: Infer, name: str) -> LowResolutionImage:
+    """Return a scan with thick slices as the input of a network of any ratio.
+
+    Raises:
+        UserError: it has several channels, or its slices are not thick.
+    """
+    if image.stack.channel_count > 1:
+        raise UserError("has several channels, but this network restores grey scans; select one with --channel.")
+    return without_stripes(as_thick_slices(image, settings.noise_sigma, None, name), name)
+
+
+def _restore_thick(
+    network: Generator, source: Path, image: LowResolutionImage, settings: Infer, *, tta: bool
+) -> Restored:
+    """Restore a scan with thick slices by a network of any ratio; the result agrees with the slices."""
+    limited(image.data).log(source)
+    result = restore_measured([network], image, settings, with_tta_std=tta)
+    # Ringing around a dark background would be clipped by files of unsigned integers, which would seem a loss.
+    return result._replace(restored=np.maximum(result.restored, image.data.min()))
+
+
 def _uncertainty(kind: UncertaintyKind, image: LowResolutionImage, result: Restored) -> NDArray[np.float32]:
     """Return the uncertainty map of one channel."""
     assert result.tta_std is not None
@@ -276,11 +320,6 @@ def _noise_level(source: Path, image: LowResolutionImage, result: Restored, sett
     return estimated
 
 
-def noise_model(image: Image) -> str:
-    """Return the noise model for the estimate, which does not depend on the zero of the image's intensities."""
-    return MAGNITUDE_NOISE if image.is_anatomical else MICROSCOPE_NOISE
-
-
 def _agreement(
     physical: NDArray[np.floating], image: LowResolutionImage, restored: NDArray[np.float32], sigmas: Sequence[float]
 ) -> Agreement:
@@ -308,9 +347,9 @@ def _restore_in_tiles(
     uncertainty: UncertaintyKind | None,
 ) -> None:
     """Restore an image that does not fit into memory, and write an uncertainty map if its kind is given."""
-    if direction_of(network) == "isotropic":
+    if direction_of(network) == "isotropic" or network.shape.slice_maps:
         raise UserError(
-            f"{source}: an image of this size is restored slice by slice, but this network enlarges all three axes; "
+            f"{source}: an image of this size is restored slice by slice, but this network works across slices; "
             "cut the volume into smaller files, or choose a network that was trained with degrade.direction: in_plane."
         )
     with open_tiled(source, part.series) as image:

@@ -46,14 +46,13 @@ def restore_augmented(engine: Engine, image: NDArray[np.float32], sigma: float, 
         engine: a network that is ready to restore slices.
         image: low-resolution slices, shape (..., rows, columns).
         sigma: standard deviation of the noise, as a fraction of the normalised range.
-        count: number of augmentations, 1 to 8; at most 4 for networks that enlarge columns alone, since these allow no
+        count: number of augmentations, 1 to 8; at most 4 for networks that restore columns alone, since these allow no
             transposes.
 
     Returns:
         All results, shape (augmentation, ..., rows, columns).
     """
-    rows, columns = engine.factors
-    possible = range(count if rows == columns else min(count, 4))
+    possible = range(count if engine.transposes else min(count, 4))
     # Augmentations of one size are computed together to keep the threads of a CPU busy; one suffices for a GPU.
     groups = [[index] for index in possible] if engine.device.type == "cuda" else [possible[:4], possible[4:]]
     results = [

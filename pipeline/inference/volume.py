@@ -30,8 +30,10 @@ from pipeline.inference.tta import (
 from pipeline.models.device import device_name
 from pipeline.models.generator import Generator
 from pipeline.physics.excerpts import Excerpt
-from pipeline.physics.grid import Cut, cuts
+from pipeline.physics.forward import ForwardModel
+from pipeline.physics.grid import Cut, apply_along_axes, cuts
 from pipeline.physics.interpolation import bspline_matrix, enlarge, interpolate_slices
+from pipeline.physics.slice_sampling import deconvolution, slice_sampling
 
 logger = logging.getLogger(__name__)
 
@@ -44,58 +46,65 @@ DURING_TRAINING = Infer(backend=REFERENCE)
 def restore_excerpt(network: Generator, excerpt: Excerpt, augmentations: int = 1) -> NDArray[np.float32]:
     """Restore the slices of an excerpt at its noise level; see `restore_volume`. The network may still be trained."""
     model, within = excerpt.model, limited(excerpt.lr)
-    geometry = model.whole_factors, excerpt.slice_axis
-    return restore_volume(network, within.values, *geometry, DURING_TRAINING, model.noise_sigma, augmentations)
+    geometry, level = (model.factors, excerpt.slice_axis), model.noise_sigma
+    return restore_volume(network, within.values, *geometry, DURING_TRAINING, level, augmentations, model=model)
 
 
 def restore_volume(
     network: Generator,
     lr: NDArray[np.float32],
-    factors: Sequence[int],
+    factors: Sequence[float],
     slice_axis: int,
     settings: Infer,
     sigma: float,
     augmentations: int = 1,
     background: Background | None = None,
+    model: ForwardModel | None = None,
 ) -> NDArray[np.float32]:
     """Restore a volume slice by slice.
 
     The enlarged axes determine how the volume is cut, see `pipeline.physics.grid.cuts`; the results of two or three
-    cuts are averaged. If the axis across the slices is enlarged as well, the volume is first
-    interpolated along it, see `pipeline.physics.interpolation`.
+    cuts are averaged. Along an axis that the network itself does not enlarge, the volume is first interpolated
+    (`pipeline.physics.interpolation`) or, for networks of any ratio, reconstructed (`pipeline.physics.slice_sampling`).
 
     Args:
         network: one-channel network, in evaluation mode.
         lr: low-resolution volume, normalised, shape (x, y, z).
-        factors: enlargement along each axis: the network's.
+        factors: enlargement along each axis.
         slice_axis: axis across the slices.
         settings: the section `infer`.
         sigma: standard deviation of the noise of `lr`, as a fraction of the normalised range.
         augmentations: number of flips and transposes of each slice that are averaged, 1 to 8; at most 4 for networks
-            that enlarge columns alone.
+            that restore columns alone.
         background: part of the volume that need not be computed; None to compute all of it.
+        model: forward model of `lr`; only networks of any ratio require it.
 
     Returns:
         Restored volume, float32, larger by the factors.
+
+    Raises:
+        UserError: the network has a fixed factor, and the volume was degraded by a factor that is not a whole number.
     """
+    network = _for_slices(network, model)
     engine = engine_for(network, settings)
 
     def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
         return restore_averaged(engine, image, sigma, augmentations)
 
-    restorer = _SliceRestorer(network, settings, restore, np.asarray, augmentations, sigma)
+    restorer = _SliceRestorer(network, settings, restore, np.asarray, augmentations, sigma, model)
     return _mean(_restore_slices(restorer, lr, factors, cut, background) for cut in cuts(factors, slice_axis))
 
 
 def restore_with_tta_std(
     networks: Sequence[Generator],
     lr: NDArray[np.float32],
-    factors: Sequence[int],
+    factors: Sequence[float],
     slice_axis: int,
     settings: Infer,
     sigma: float,
     augmentations: int = 1,
     background: Background | None = None,
+    model: ForwardModel | None = None,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Restore a volume and compute its TTA standard deviation in the same pass; see `pipeline.inference.tta`.
 
@@ -109,6 +118,7 @@ def restore_with_tta_std(
         sigma: as in `restore_volume`.
         augmentations: as in `restore_volume`, for the result; the standard deviation is always over all augmentations.
         background: as in `restore_volume`; where it is not computed, the standard deviation is zero.
+        model: as in `restore_volume`.
 
     Returns:
         The same array as `restore_volume` returns for the first network, and the standard deviation over all
@@ -116,11 +126,30 @@ def restore_with_tta_std(
     """
     ways = cuts(factors, slice_axis)
     found = [
-        _restore_slices(_with_moments(network, settings, sigma, augmentations), lr, factors, cut, background)
-        for network in networks
+        _restore_slices(_with_moments(network, settings, sigma, augmentations, model), lr, factors, cut, background)
+        for network in (_for_slices(one, model) for one in networks)
         for cut in ways
     ]
     return _mean(one[0] for one in found[: len(ways)]), pooled_std([Moments(one[1], one[2]) for one in found])
+
+
+def _for_slices(network: Generator, model: ForwardModel | None) -> Generator:
+    """Return a network that knows the slices of a forward model; networks with a fixed factor are returned unchanged.
+
+    Raises:
+        UserError: the network has a fixed factor, and that of the model is not a whole number.
+    """
+    if model is None:
+        return network
+    if _is_any_ratio(network):
+        return network.for_slices(slice_sampling(model))
+    _ = model.whole_factors
+    return network
+
+
+def _is_any_ratio(network: Generator) -> bool:
+    """Return whether a network restores planes across thick slices of any ratio."""
+    return isinstance(network, Generator) and network.shape.slice_maps
 
 
 def _mean(results: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
@@ -144,6 +173,7 @@ class _SliceRestorer:
         interpolated: maps interpolated slices to the same quantities, for background that is not computed.
         passes: number of forward passes per slice.
         sigma: noise level given to the network, as a fraction of the normalised range.
+        model: forward model of the volume; None if it is unknown.
     """
 
     network: Generator
@@ -152,9 +182,21 @@ class _SliceRestorer:
     interpolated: Restore
     passes: int
     sigma: float
+    model: ForwardModel | None
+
+    def sampled(self, slices: NDArray[np.float32], factor: float, axis: int) -> NDArray[np.float32]:
+        """Return slices on the grid of the network's input along one axis, which is `factor` times as fine."""
+        if factor == 1:
+            return slices
+        if self.model is None or not _is_any_ratio(self.network):
+            return interpolate_slices(slices, round(factor), axis)
+        matrix = deconvolution(self.model, self.sigma)
+        return apply_along_axes([matrix if other == axis else None for other in range(3)], slices).astype(np.float32)
 
 
-def _with_moments(network: Generator, settings: Infer, sigma: float, augmentations: int) -> _SliceRestorer:
+def _with_moments(
+    network: Generator, settings: Infer, sigma: float, augmentations: int, model: ForwardModel | None
+) -> _SliceRestorer:
     """Return a restorer of three quantities: mean over some augmentations, mean and variance over all of them."""
     engine = engine_for(network, settings)
 
@@ -165,14 +207,17 @@ def _with_moments(network: Generator, settings: Infer, sigma: float, augmentatio
     def interpolated(image: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.stack([image, image, np.zeros_like(image)])
 
-    return _SliceRestorer(network, settings, restore, interpolated, MAX_AUGMENTATIONS, sigma)
+    return _SliceRestorer(network, settings, restore, interpolated, MAX_AUGMENTATIONS, sigma, model)
 
 
 def _restore_slices(
-    restorer: _SliceRestorer, lr: NDArray[np.float32], factors: Sequence[int], cut: Cut, background: Background | None
+    restorer: _SliceRestorer, lr: NDArray[np.float32], factors: Sequence[float], cut: Cut, background: Background | None
 ) -> NDArray[np.float32]:
     """Restore all slices of one cut of the volume; a leading axis of quantities is kept."""
-    slices = np.moveaxis(interpolate_slices(lr, factors[cut.normal], cut.normal), cut, (0, 1, 2))
+    remaining = [factors[axis] / one for axis, one in zip(cut, (1, *restorer.network.factors), strict=True)]
+    slices = np.moveaxis(lr, cut, (0, 1, 2))
+    for axis, factor in enumerate(remaining):
+        slices = restorer.sampled(slices, factor, axis)
     if restorer.settings.precision != FULL_PRECISION:
         tile = slice(restorer.settings.tile_lr)
         middle = slices[len(slices) // 2, tile, tile]
@@ -182,7 +227,7 @@ def _restore_slices(
             restored = np.concatenate(list(_in_batches(slices, restorer, bar)), axis=-3)
         else:
             windows = windows_around(
-                tissue_in_slices(background.tissue, cut, factors[cut.normal]),
+                tissue_in_slices(background.tissue, cut, remaining),
                 background.margin,
                 restorer.passes,
                 is_fast=restorer.network.is_fast,

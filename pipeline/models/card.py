@@ -70,6 +70,8 @@ def _adapted(source: Source, network: Generator) -> list[str]:
 
 
 def _enlarges(network: Generator) -> str:
+    if network.shape.slice_maps:
+        return "restores planes across thick slices of any ratio, reconstructed on the grid of the result"
     rows, columns = network.factors
     return f"enlarges by {columns}" if rows == columns else f"enlarges columns alone, by {columns}"
 
@@ -121,7 +123,7 @@ def trained_card(
             f"- Forward model: {_forward(models, recipe)}; drawn anew for every patch",
             f"- Loss: {_losses(recipe)}; Adam, learning rate {recipe.learning_rate:g} with cosine decay",
             f"- Length: {recipe.steps} steps, {recipe.batch_size} patches of {recipe.patch_lr} x "
-            f"{recipe.patch_lr} low-resolution voxels each",
+            f"{recipe.patch_lr} {'low' if recipe.ratio_range is None else 'high'}-resolution voxels each",
             f"- Device: {device}",
             f"- Contrast augmentation: random in {recipe.contrast_augmentation:.0%} of the patches",
             f"- Averaged weights (decay {recipe.ema_decay:g}) are kept; on some validation slices, before the fidelity "
@@ -205,6 +207,8 @@ def _forward(models: Sequence[ForwardModel], recipe: Recipe) -> str:
     """Describe the forward model of the training patches."""
     model = models[0]
     factors = " or ".join(str(one) for one in dict.fromkeys(each.factors for each in models))
+    if recipe.ratio_range is not None:
+        factors = "{:g} to {:g} across the slices, which follow each other in any direction".format(*recipe.ratio_range)
     low, high = recipe.noise_sigma_range or (model.noise_sigma,) * 2
     noise_map = ", whose level is given to the network" if recipe.noise_map else ""
     level = f"{low:.1%} to {high:.1%}{noise_map}"

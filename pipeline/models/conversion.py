@@ -43,7 +43,12 @@ def one_channel_generator(weights: Path, source: Source, factor: int, along: Alo
 
 
 def _adapted(network: Generator, factor: int, along: Along) -> Generator:
-    """Return a network of another factor or other axes; the record of the training then applies no more."""
+    """Return a network of another factor or other axes; the record of the training then applies no more.
+
+    Networks of any ratio have no factor and are returned unchanged.
+    """
+    if network.shape.slice_maps:
+        return network
     adapted = enlarging_by(network, replace(network.shape, factor=factor, along=along))
     if adapted is not network:
         adapted.record = NetworkRecord()

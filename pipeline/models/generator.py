@@ -1,7 +1,13 @@
-"""The generator: a network of any architecture, with or without a noise map as an additional input."""
+"""The generator: a network of any architecture, with or without maps of acquisition parameters as additional inputs.
+
+Most networks enlarge their input by a fixed factor. Networks of any ratio restore planes across thick slices that were
+reconstructed on the grid of the result (`pipeline.physics.slice_sampling`): they change no size, and are given spacing
+and thickness of the slices.
+"""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
@@ -12,6 +18,7 @@ from torch import Tensor, nn
 from pipeline import plugins
 from pipeline.errors import UserError
 from pipeline.models.record import NetworkRecord
+from pipeline.physics.slice_sampling import SliceSampling
 
 ARCHITECTURES = "pipeline.models.generators"
 
@@ -21,6 +28,8 @@ Along = Literal["both", "columns"]
 NOISE_MAP_SCALE = 10.0
 """Factor of the noise map. It scales the usual noise levels of 0.01 to 0.05 to the range of intensities, so that the
 weights of the noise map are trained as fast as those of the image."""
+SLICE_MAP_SCALE = 0.125
+"""Factor of the maps of slice spacing and thickness, which are up to 8 voxels, for the same reason."""
 
 FIRST_WEIGHT = "conv_first.weight"
 """Name of the weights of the first convolution, in every architecture."""
@@ -45,9 +54,12 @@ class Shape:
     noise_map: bool = False
     """whether the standard deviation of the noise is an additional input channel"""
     along: Along = "both"
-    """axes of a slice that are enlarged; "columns" leaves the number of rows as it is"""
+    """axes of a slice that are enlarged; "columns" leaves the number of rows as it is. Networks of any ratio, whose
+    factor is 1, restore the columns"""
     unshuffle: bool = False
     """whether factors 1 and 2 begin with a pixel-unshuffle, as Real-ESRGAN's networks do (rrdbnet)"""
+    slice_maps: bool = False
+    """whether spacing and thickness of the slices are additional input channels, as in networks of any ratio"""
 
     @property
     def factors(self) -> tuple[int, int]:
@@ -56,8 +68,8 @@ class Shape:
 
     @property
     def in_channels(self) -> int:
-        """Number of input channels: those of the image, and the noise map."""
-        return self.channels + int(self.noise_map)
+        """Number of input channels: those of the image, the noise map, and the maps of slice spacing and thickness."""
+        return self.channels + int(self.noise_map) + len(SliceSampling._fields) * int(self.slice_maps)
 
     def to_json(self) -> dict[str, Any]:
         """Return all values by name, to be written as JSON."""
@@ -75,6 +87,10 @@ class Shape:
             raise ValueError(f"a network has no {sorted(unknown)[0]!r}")
         return cls(**values)
 
+    def for_any_ratio(self) -> Shape:
+        """Return the shape of a network of any ratio with the same trunk."""
+        return replace(self, factor=1, along="columns", noise_map=True, slice_maps=True)
+
 
 class Generator(nn.Module):
     """A network that enlarges images.
@@ -84,6 +100,7 @@ class Generator(nn.Module):
         shape: architecture and size.
         factors: enlargement along rows and columns.
         record: how the weights were trained; it is saved with them.
+        slices: spacing and thickness of the slices, for networks of any ratio; None if each call provides them.
 
     Raises:
         UserError: the architecture is unknown, or does not support the factor.
@@ -93,6 +110,7 @@ class Generator(nn.Module):
         super().__init__()
         self.shape = shape
         self.record = NetworkRecord()
+        self.slices: SliceSampling | None = None
         self.network: nn.Module = plugins.load(ARCHITECTURES, shape.architecture).build(shape)
 
     @property
@@ -105,20 +123,45 @@ class Generator(nn.Module):
         """Whether the network is meant for computers without a GPU."""
         return getattr(plugins.load(ARCHITECTURES, self.shape.architecture), "IS_FAST", False)
 
-    def forward(self, image: Tensor, sigma: Tensor | None = None) -> Tensor:
+    def for_slices(self, slices: SliceSampling) -> Generator:
+        """Return this network for slices of a given spacing and thickness; networks with a fixed factor ignore them."""
+        if not self.shape.slice_maps:
+            return self
+        bound = copy.copy(self)  # shares the weights
+        bound.slices = slices
+        return bound
+
+    def forward(self, image: Tensor, sigma: Tensor | None = None, slices: Tensor | None = None) -> Tensor:
         """Enlarge images.
 
         Args:
             image: float, shape (batch, channels, y, x), normalised intensities.
             sigma: standard deviation of the noise as a fraction of the normalised range, one for each image (batch,)
                 or each pixel (batch, 1, y, x). None is equivalent to 0. Networks without a noise map ignore it.
+            slices: spacing and thickness of the slices in pixels, shape (batch, 2), for networks of any ratio; None
+                for those of the attribute `slices`.
 
         Returns:
             Float, shape (batch, channels, factors[0] y, factors[1] x).
+
+        Raises:
+            ValueError: spacing and thickness of the slices are required, but unknown.
         """
-        if not self.shape.noise_map:
-            return self.network(image)
-        return self.network(torch.cat([image, NOISE_MAP_SCALE * _noise_map(image, sigma)], dim=1))
+        inputs = [image]
+        if self.shape.noise_map:
+            inputs.append(NOISE_MAP_SCALE * _noise_map(image, sigma))
+        if self.shape.slice_maps:
+            inputs.append(SLICE_MAP_SCALE * self._slice_maps(image, slices))
+        return self.network(torch.cat(inputs, dim=1) if len(inputs) > 1 else image)
+
+    def _slice_maps(self, image: Tensor, slices: Tensor | None) -> Tensor:
+        """Broadcast spacing and thickness over the pixels of `image`, shape (batch, 2, y, x)."""
+        batch, _, height, width = image.shape
+        if slices is None:
+            if self.slices is None:
+                raise ValueError("a network of any ratio requires spacing and thickness of the slices")
+            slices = image.new_tensor(self.slices)[None]
+        return slices.to(image)[:, :, None, None].expand(batch, -1, height, width)
 
     def layer_groups(self) -> dict[str, list[nn.Parameter]]:
         """Return all parameters in two groups: "upsampler", those after the trunk, and "trunk", all others."""

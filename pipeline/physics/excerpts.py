@@ -59,6 +59,18 @@ class Excerpt:
         model = replace(self.model, noise_sigma=sigma)
         return replace(self, lr=model.add_seeded_noise(self.noiseless), model=model)
 
+    def with_ratio(self, ratio: float) -> Excerpt:
+        """Return the excerpt with another spacing of its thick slices.
+
+        Args:
+            ratio: spacing of the thick slices in high-resolution voxels, any real number of at least 1.
+        """
+        axis = self.model.slice_axis
+        factors = tuple(ratio if other == axis else 1 for other in range(len(self.model.factors)))
+        model = replace(self.model, factors=factors)
+        noiseless = model.coarsen(self.reference.data)
+        return replace(self, model=model, noiseless=noiseless, lr=model.add_seeded_noise(noiseless))
+
     def mean_over_slices(self, estimate: NDArray[np.floating], metrics: Mapping[str, PerSlice]) -> dict[str, float]:
         """Evaluate an estimate over the foreground of every slice.
 

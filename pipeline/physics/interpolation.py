@@ -1,4 +1,4 @@
-"""Interpolation by one matrix per axis, and interpolation of slices along a low-resolution slice axis.
+"""Interpolation by one matrix per axis, and interpolation along the axes that a network does not enlarge.
 
 Networks restore slices. A volume that is low-resolution along all three axes has no slices at the positions of the
 high-resolution grid. They are interpolated by cubic B-splines, so that a network receives slices that are

@@ -6,7 +6,7 @@ The image x minimises::
 
 where A is the linear part of the forward model of a measurement y. The penalty is quadratic, `w/2 ||D x||^2`, or total
 variation, `w ||D x||`, of the forward differences D x along the axes (Rudin, Osher and Fatemi, Physica D 60:259-268,
-1992; three-dimensional and isotropic).
+1992; three-dimensional and isotropic). With a prior image p, it is the penalty of x - p.
 
 Least squares are solved by preconditioned conjugate gradients. Total variation is the limit of least squares with
 weights `1 / |D x|` from the previous solution (lagged diffusivity: Vogel and Oman, SIAM Journal on Scientific Computing
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import torch
@@ -56,18 +56,21 @@ class Penalty:
         weight: weight relative to the squared error of one measured voxel; intensities are normalised.
         scales: factor of the differences along each axis, such as 1 / spacing; 0 for axes without neighbours.
         smoothing: total variation penalises gradients well below this fraction of the intensity range quadratically.
+        prior: image whose difference from the solution is penalised; None penalises the solution itself.
     """
 
     kind: Literal["quadratic", "total_variation"]
     weight: float
     scales: tuple[float, ...]
     smoothing: float = SMOOTHING
+    prior: Tensor | None = field(default=None, compare=False)
 
     def coefficients(self, image: Tensor) -> Tensor | float:
         """Return the weight of the squared differences at each voxel, given the previous solution."""
         if self.kind == "quadratic":
             return self.weight
         squares = torch.full_like(image, self.smoothing**2)
+        image = image if self.prior is None else image - self.prior
         for axis, scale in self._axes():
             difference = _forward_difference(image, axis)
             _leading(squares, axis).addcmul_(difference, difference, value=scale**2)
@@ -148,6 +151,8 @@ def reconstruct(
 
             current = image
             target = summed(lambda one: one.adjoint(one.values(current)))  # noqa: B023
+            if penalty.prior is not None:
+                target.add_(penalty.gradient(penalty.prior, coefficients))
             preconditioner = data_diagonal + penalty.diagonal(image, coefficients)
             image = conjugate_gradients(normal, target, image, preconditioner, effort)
             progress()

@@ -24,7 +24,7 @@ def record_of(found: Combined, settings: Combine, gates: CombinedGates) -> Combi
     scans = tuple(_scan_record(scan, one) for scan, one in zip(found.scans, gates.scans, strict=True))
     return CombinedRecord(
         version=__version__,
-        settings=settings.model_dump(mode="json"),
+        settings={**settings.model_dump(mode="json"), "model": found.model},
         shape=found.grid.shape,
         voxel_mm=found.grid.spacing,
         scans=scans,

@@ -61,7 +61,7 @@ class CombinedRecord:
 
     Attributes:
         version: of BrainSR.
-        settings: the section `combine`.
+        settings: the section `combine`, and the network used as prior as `model`.
         shape: number of voxels along the canonical axes.
         voxel_mm: voxel size along these axes.
         scans: the scans; the first one defines space and intensities.

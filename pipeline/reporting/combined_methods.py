@@ -73,10 +73,16 @@ def _reconstruction(report: CombinedReport, books: Bibliography) -> Paragraph:
             f"lagged diffusivity{books.cite('lagged-diffusivity')}, whose linear equations were solved by conjugate "
             "gradients."
         )
-    grid = report.record
+    grid, model = report.record, report.record.settings.get("model", "none")
+    prior = (
+        ""
+        if model == "none"
+        else f" The penalty applies to the difference from a prior image: each scan was restored across its slices by "
+        f"the network {model}, and the restored scans were averaged."
+    )
     return Paragraph(
         "Reconstruction",
-        f"{squares}{penalty} The volume has {format_lengths(grid.shape)} voxels of {voxel_text(grid.voxel_mm)}, "
+        f"{squares}{penalty}{prior} The volume has {format_lengths(grid.shape)} voxels of {voxel_text(grid.voxel_mm)}, "
         "in the space and the intensities of the first scan.",
     )
 

@@ -55,6 +55,12 @@ PLANES = {
     "noise level given to the network is that of the volume before interpolation. ",
 }
 """How networks for slices upsample volumes, by the direction of the degradation."""
+ANY_RATIO = (
+    "Lines across the thick slices were reconstructed on the grid of the reference by least squares with a quadratic "
+    "penalty. The networks, which are given noise level, spacing and thickness of the slices, restore planes across "
+    "the slices; the results for both orientations were averaged. "
+)
+"""How networks that restore thick slices of any ratio do so."""
 
 
 @dataclass(frozen=True)
@@ -210,23 +216,34 @@ def describe_networks(record: Provenance, networks: Sequence[str], deliver: str,
     deliverable = "" if deliver not in baselines() else f" The deliverable of this run is {method_title(deliver)}."
     if not networks:
         return Paragraph("Networks", f"This run has no networks: it compares baselines alone.{deliverable}")
+    trained = [name for name in in_order(networks, deliver) if name != PRETRAINED]
+    initial = named = ""
+    if PRETRAINED in networks:
+        initial = _initial_network(record, books)
+        named = f"{_quoted(PRETRAINED)} is this network without further training. "
+    return Paragraph(
+        "Networks",
+        f"{initial}{ANY_RATIO if record.config.restores_any_ratio else PLANES[record.config.degrade.direction]}{named}"
+        f"{''.join(_training_sentences(record, name, books) for name in trained)}{COMMON_TRAINING if trained else ''}"
+        f"{_consistency_sentences(record, trained, books)}{deliverable}",
+    )
+
+
+def _initial_network(record: Provenance, books: Bibliography) -> str:
+    """Describe the network of train.initial_weights, with a trailing space."""
     name = record.config.train.initial_weights
     source = record.source(name)
     network = source and source.network
     origin = (source and source.title) or name
     citation = books.cite_text(source.citation if source else "")
     blocks = f" with {network.blocks} residual-in-residual dense blocks" if network else ""
-    trained = [name for name in in_order(networks, deliver) if name != PRETRAINED]
+    kind = f"an RRDBNet{blocks}{books.cite('esrgan')}"
+    if network is not None and network.architecture != "rrdbnet":
+        kind = f"{network.architecture} with {network.blocks} residual blocks"
     is_grey = network is not None and network.channels == 1
-    converted = "" if is_grey else CONVERTED
-    return Paragraph(
-        "Networks",
-        f"The initial network is an RRDBNet{blocks}{books.cite('esrgan')}. Its weights are "
-        f"{origin}{citation}, trained on {network.trained_on if network else 'unknown data'}. {converted}"
-        f"{PLANES[record.config.degrade.direction]}"
-        f"{_quoted(PRETRAINED)} is this network without further training. "
-        f"{''.join(_training_sentences(record, name, books) for name in trained)}{COMMON_TRAINING if trained else ''}"
-        f"{_consistency_sentences(record, trained, books)}{deliverable}",
+    return (
+        f"The initial network is {kind}. Its weights are {origin}{citation}, trained on "
+        f"{network.trained_on if network else 'unknown data'}. {'' if is_grey else CONVERTED}"
     )
 
 
@@ -239,10 +256,11 @@ def _training_sentences(record: Provenance, method: str, books: Bibliography) ->
     if recipe is None:
         return f"{sentence}. "
     start = "from scratch" if recipe.starts_from == SCRATCH else f"from {_quoted(recipe.starts_from)}"
+    resolution = "low" if recipe.ratio_range is None else "high"
     return (
         f"{sentence}. It was trained {start} for {recipe.steps} steps with Adam{books.cite('adam')}, "
-        f"{recipe.batch_size} patches of {recipe.patch_lr} x {recipe.patch_lr} low-resolution voxels per step, "
-        f"learning rate {recipe.learning_rate:g}; loss {_loss_terms(recipe, books)}. "
+        f"{recipe.batch_size} patches of {recipe.patch_lr} x {recipe.patch_lr} {resolution}-resolution voxels per "
+        f"step, learning rate {recipe.learning_rate:g}; loss {_loss_terms(recipe, books)}. "
     )
 
 

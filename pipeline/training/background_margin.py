@@ -36,8 +36,11 @@ def background_changes(network: Generator, excerpts: Sequence[Excerpt]) -> tuple
             not used.
 
     Returns:
-        The largest change over all excerpts for each of MARGINS; empty if no excerpt can be used.
+        The largest change over all excerpts for each of MARGINS; empty if no excerpt can be used, and for networks of
+        any ratio, whose background within slices is restored.
     """
+    if isinstance(network, Generator) and network.shape.slice_maps:
+        return ()
     usable = [one for one in excerpts if has_background(one.reference) and not is_isotropic(one.model.factors)]
     if not usable:
         return ()

@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.config.degradation import Degradation
 from pipeline.errors import about
 from pipeline.physics.forward import ForwardModel
+from pipeline.physics.grid import padded_shape
 from pipeline.physics.linear import Lattice, compose
 
 
@@ -44,7 +45,7 @@ class ForwardModels:
 
     def _check(self, model: ForwardModel) -> None:
         """Compose the operators of all alternatives once, since a training would notice mistakes late."""
-        sizes = tuple(4 * factor for factor in model.whole_factors)
+        sizes = padded_shape([4] * len(model.factors), model.factors)
         lattice = Lattice(sizes, model.factors, model.spacing_mm, model.slice_axis)
         for index, one in enumerate(self._alternatives[model]):
             with about(f"degradations[{index}]"):

@@ -25,6 +25,8 @@ class LossInputs:
         averaged: returns the estimate of the network with averaged weights, without a gradient.
         perceptual: distance between images in the features of a VGG; None if no loss term uses it.
         teacher: returns the estimate of the teacher, without a gradient; None if the recipe has no teacher.
+        slices: spacing and thickness of the slices of each patch in pixels, shape (batch, 2), for networks of any
+            ratio; else None.
     """
 
     measured: Tensor
@@ -34,3 +36,4 @@ class LossInputs:
     averaged: Callable[[], Tensor]
     perceptual: PerceptualDistance | None = None
     teacher: Callable[[], Tensor] | None = None
+    slices: Tensor | None = None

@@ -17,6 +17,7 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import Cut, Terms, cuts
 from pipeline.physics.interpolation import slice_weights
 from pipeline.physics.linear import Lattice, compose, without_axis
+from pipeline.physics.slice_sampling import SliceSampling
 from pipeline.training.augmentation.background import has_empty_background, without_background
 from pipeline.training.augmentation.resampling import check_resampling, draw_resampling
 from pipeline.training.augmentation.structures import draw_structures, with_structures
@@ -65,12 +66,10 @@ class TrainingVolume:
     def places(self) -> list[tuple[Cut, int]]:
         """All slices from which patches may be drawn: how the volume is cut, and the index of the slice."""
         return [
-            (cut, index)
-            for cut in cuts(self.model.factors, self.slice_axis)
-            for index in self._slices_along(cut.normal)
+            (cut, index) for cut in cuts(self.model.factors, self.slice_axis) for index in self.slices_along(cut.normal)
         ]
 
-    def _slices_along(self, axis: int) -> Sequence[int]:
+    def slices_along(self, axis: int) -> Sequence[int]:
         """Return the slices across an axis from which patches are drawn; of label maps, those with brain."""
         if self.label_map is not None:
             return self.label_map.slices_with_brain(axis)
@@ -88,19 +87,33 @@ class Patches:
         sigma: standard deviation of the noise of each patch, before any interpolation, shape (batch,), float32.
         operator: the linear part of the forward model for a patch: terms of two matrices, shape (p, s p) and (p, t p)
             if all patches share them, else (batch, 1, p, s p) and (batch, 1, p, t p), float32.
+        slices: spacing and thickness of the slices in voxels of the reference, for networks of any ratio, shape
+            (batch, 2), float32; else None.
     """
 
     measured: NDArray[np.float32]
     reference: NDArray[np.float32]
     sigma: NDArray[np.float32]
     operator: PatchTerms
+    slices: NDArray[np.float32] | None = None
 
     def part(self, chosen: slice) -> Patches:
         """Return some of the patches."""
         operator = tuple(
             tuple(one if one.ndim == SHARED_NDIM else one[chosen] for one in pair) for pair in self.operator
         )
-        return Patches(self.measured[chosen], self.reference[chosen], self.sigma[chosen], operator)  # pyright: ignore[reportArgumentType]
+        slices = None if self.slices is None else self.slices[chosen]
+        return Patches(self.measured[chosen], self.reference[chosen], self.sigma[chosen], operator, slices)  # pyright: ignore[reportArgumentType]
+
+
+class Patch(NamedTuple):
+    """A single patch; the attributes are those of `Patches`, without the axes batch and channel."""
+
+    measured: NDArray[np.float32]
+    reference: NDArray[np.float32]
+    sigma: float
+    operator: PatchTerms
+    slices: SliceSampling | None = None
 
 
 class _Reference(NamedTuple):
@@ -133,26 +146,33 @@ class PatchSampler:
     """
 
     def __init__(self, volumes: list[TrainingVolume], recipe: Recipe, seed: int) -> None:
-        places = [(volume, *place) for volume in volumes for place in volume.places]
+        self._recipe = recipe
+        self._seed = seed
+        places = [(volume, *place) for volume in volumes for place in self._places(volume)]
         self._acquired = [place for place in places if place[0].label_map is None]
         self._synthetic = [place for place in places if place[0].label_map is not None]
         if recipe.resampling_augmentation:
             check_resampling(volume.model for volume in volumes)
         self._models = ForwardModels((volume.model for volume in volumes), recipe.degradations)
-        self._recipe = recipe
-        self._seed = seed
 
     def batch(self, step: int, part: slice = slice(None)) -> Patches:
         """Return the batch of a step, or the part of it that is assigned to one of several devices."""
         indices = range(self._recipe.batch_size)[part]
         drawn = [self._draw(np.random.default_rng([self._seed, step, index])) for index in indices]
-        measured, reference, sigma, operators = zip(*drawn, strict=True)
-        levels = np.array(sigma, dtype=np.float32)
-        return Patches(np.stack(measured)[:, None], np.stack(reference)[:, None], levels, stacked(operators))
+        slices = [one.slices for one in drawn if one.slices is not None]
+        return Patches(
+            np.stack([one.measured for one in drawn])[:, None],
+            np.stack([one.reference for one in drawn])[:, None],
+            np.array([one.sigma for one in drawn], dtype=np.float32),
+            stacked([one.operator for one in drawn]),
+            np.array(slices, dtype=np.float32) if slices else None,
+        )
 
-    def _draw(
-        self, generator: np.random.Generator
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], float, PatchTerms]:
+    def _places(self, volume: TrainingVolume) -> Sequence[tuple[Cut, int]]:
+        """Return all slices of a volume from which patches may be drawn."""
+        return volume.places
+
+    def _draw(self, generator: np.random.Generator) -> Patch:
         volume, cut, index = self._draw_slice(generator)
         model = self._models.draw(volume.model, generator)
         factors = (model.whole_factors[cut.rows], model.whole_factors[cut.columns])
@@ -162,7 +182,7 @@ class PatchSampler:
         layers, weights = _layers(model, cut.normal, index)
         if self._happens(self._recipe.structure_augmentation, generator) and mask[fine].any():
             read = with_structures(read, draw_structures(mask, fine, index, generator), mask.shape)
-        coarse, reference = _pair(model.terms, cut, layers, index, read, place, factors)
+        coarse, reference = measured_pair(model.terms, cut, layers, index, read, place, fine)
         is_stripped = self._happens(self._recipe.background_augmentation, generator) and has_empty_background(
             reference, mask[fine]
         )
@@ -172,9 +192,10 @@ class PatchSampler:
         )
         coarse, reference = _augmented(coarse, reference, generator, transpose=_is_symmetric(operator))
         sigma = self._draw_noise_level(model, generator)
-        noisy = _with_noise(model, coarse, cut, generator, sigma)
+        noisy = with_noise(model, coarse, cut, generator, sigma)
         measured = np.tensordot(weights, noisy, axes=1)
-        return without_background(measured, reference) if is_stripped else measured, reference, sigma, operator
+        measured = without_background(measured, reference) if is_stripped else measured
+        return Patch(measured, reference, sigma, operator)
 
     def _draw_slice(self, generator: np.random.Generator) -> tuple[TrainingVolume, Cut, int]:
         """Draw the volume, the orientation and the index of a slice."""
@@ -292,14 +313,14 @@ def _layers(model: ForwardModel, normal: int, index: int) -> tuple[list[int], ND
     return layers.tolist(), weights[layers].astype(np.float32)
 
 
-def _pair(
+def measured_pair(
     terms: Terms,
     cut: Cut,
     layers: Sequence[int],
     index: int,
     read: ReadSlices,
     place: Window,
-    factors: tuple[int, int],
+    fine: Window,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return a region of low-resolution slices without noise, shape (slice, rows, columns), and of a reference slice.
 
@@ -312,9 +333,8 @@ def _pair(
         index: of the reference slice.
         read: returns slices of the reference.
         place: rows and columns of the region, in low-resolution voxels.
-        factors: high-resolution voxels per low-resolution voxel along rows and columns.
+        fine: rows and columns of the reference, in high-resolution voxels.
     """
-    fine = _fine_window(place, factors)
     planes = [(_rows_of(term[cut.rows], place[0]), _rows_of(term[cut.columns], place[1])) for term in terms]
     seen = _seen([rows for rows, _ in planes], fine[0]), _seen([columns for _, columns in planes], fine[1])
     reference = read([index], seen)
@@ -358,7 +378,7 @@ def _mixed(across: NDArray[np.float32], read: ReadSlices, seen: Window) -> NDArr
     return reduce(np.add, (np.tensordot(across[:, slab], read(slab.tolist(), seen), axes=1) for slab in slabs))
 
 
-def _with_noise(
+def with_noise(
     model: ForwardModel, layers: NDArray[np.float32], cut: Cut, generator: np.random.Generator, sigma: float
 ) -> NDArray[np.float32]:
     """Add noise to slices of shape (slice, rows, columns), whose orientation in the volume is `cut`."""

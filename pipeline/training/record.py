@@ -43,10 +43,12 @@ def record_of(
         direction=direction(volumes),
         self_ensemble=recipe.self_ensemble,
         domain=training_domain(
-            [volume.model for volume in volumes if volume.label_map is None],
+            _all_ratios([volume.model for volume in volumes if volume.label_map is None], recipe),
             recipe,
             contrasts(volumes),
-            [model for volume in volumes if volume.label_map is not None for model in drawn_models(volume)],
+            _all_ratios(
+                [model for volume in volumes if volume.label_map is not None for model in drawn_models(volume)], recipe
+            ),
         ),
         consistency_weights=consistency_weights(network, excerpts, recipe),
         background_changes=background_changes(network, excerpts),
@@ -96,6 +98,15 @@ def drawn_models(volume: TrainingVolume) -> list[ForwardModel]:
         replace(model, spacing_mm=tuple(zoom * size for size in sizes))
         for zoom in zoom_range((sizes[rows], sizes[columns]))
     ]
+
+
+def _all_ratios(models: Sequence[ForwardModel], recipe: Recipe) -> list[ForwardModel]:
+    """Return the forward models with the smallest and the largest ratio of the training, if it has a range."""
+    return [
+        replace(model, factors=tuple(ratio if axis == model.slice_axis else 1 for axis in range(3)))
+        for model in models
+        for ratio in recipe.ratio_range or ()
+    ] or [*models]
 
 
 def _lr_voxel_sizes(models: Sequence[ForwardModel]) -> list[float]:

@@ -33,14 +33,14 @@ from pipeline.training.checkpoint import CheckpointFolder
 from pipeline.training.dial import evaluate_settings, interpolate_weights
 from pipeline.training.fabric import start_engine
 from pipeline.training.loading import limit_blas_threads
-from pipeline.training.patches import PatchSampler
 from pipeline.training.perceptual import PerceptualDistance
 from pipeline.training.record import record_of
 from pipeline.training.setup import (
     TrainingFiles,
     check_batch,
     discriminator_for,
-    plane_factors,
+    network_factors,
+    sampler_for,
     starting_generator,
     teacher_for,
     training_key,
@@ -52,7 +52,7 @@ from pipeline.training.validation import (
     middle_of_input,
     stack_common_part,
     validate,
-    validation_excerpt,
+    validation_excerpts,
 )
 
 logger = logging.getLogger(__name__)
@@ -97,13 +97,14 @@ def train(
     checkpoints = CheckpointFolder(work, training_key(files, recipe, settings, seed, code))
     with checkpoints.lease() if engine.is_global_zero else nullcontext():
         volumes = [training_volume(hr, lr) for hr, lr in zip(files.hr, files.lr, strict=True)]
-        factors = plane_factors(volumes)
+        factors = network_factors(volumes, recipe)
         start = starting_generator(files.start, recipe, factors)
-        excerpts = [validation_excerpt(hr, lr) for hr, lr in zip(files.val_hr, files.val_lr, strict=True)]
+        pairs = zip(files.val_hr, files.val_lr, strict=True)
+        excerpts = [one for pair in pairs for one in validation_excerpts(*pair, recipe)]
         perceptual = PerceptualDistance(read_vgg(files.perceptual), recipe.perceptual) if files.perceptual else None
         teacher = teacher_for(files.teacher, factors)
         parts = Networks(copy.deepcopy(start), discriminator_for(recipe, factors), perceptual, teacher)
-        sampler = PatchSampler(volumes, recipe, seed)
+        sampler = sampler_for(volumes, recipe, seed)
         trainer = Trainer(
             parts, sampler, recipe, settings, checkpoints, lambda network: validate(network, excerpts), engine
         )

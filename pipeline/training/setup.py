@@ -21,7 +21,8 @@ from pipeline.models.generator import Generator, Shape, with_noise_map
 from pipeline.models.weights import load_generator
 from pipeline.physics.grid import is_isotropic
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.training.patches import TrainingVolume
+from pipeline.training.any_ratio import UNCHANGED, AnyRatioSampler
+from pipeline.training.patches import PatchSampler, TrainingVolume
 from pipeline.training.synthesis.label_map import LabelMap
 
 
@@ -81,23 +82,36 @@ def starting_generator(start: Path | None, recipe: Recipe, factors: tuple[int, i
     Raises:
         UserError: the file is not a generator, or has other factors, or a noise map that the recipe does not have.
     """
+    any_ratio = recipe.ratio_range is not None
     if start is None:
-        return Generator(
-            Shape(
-                recipe.architecture,
-                factors[1],
-                recipe.blocks,
-                recipe.features,
-                noise_map=recipe.noise_map,
-                along="both" if factors[0] == factors[1] else "columns",
-            )
+        shape = Shape(
+            recipe.architecture,
+            factors[1],
+            recipe.blocks,
+            recipe.features,
+            noise_map=recipe.noise_map,
+            along="both" if factors[0] == factors[1] else "columns",
         )
+        return Generator(shape.for_any_ratio() if any_ratio else shape)
     generator = load_generator(start)
+    if generator.shape.slice_maps != any_ratio:
+        required = "requires" if generator.shape.slice_maps else "does not support"
+        raise UserError(f"{start}: this network {required} ratio_range in the recipe.")
     if generator.factors != factors:
         raise UserError(f"{start}: enlarges by {generator.factors}, but the data was degraded by {factors}.")
     if generator.shape.noise_map and not recipe.noise_map:
         raise UserError(f"{start}: has a noise map; set noise_map: true in the recipe that starts from it.")
     return with_noise_map(generator) if recipe.noise_map else generator
+
+
+def network_factors(volumes: Sequence[TrainingVolume], recipe: Recipe) -> tuple[int, int]:
+    """Return the factors of the network of a training, along rows and columns; errors as `plane_factors`."""
+    return plane_factors(volumes) if recipe.ratio_range is None else UNCHANGED
+
+
+def sampler_for(volumes: list[TrainingVolume], recipe: Recipe, seed: int) -> PatchSampler:
+    """Return the source of the batches of a training; errors as those of the samplers."""
+    return (PatchSampler if recipe.ratio_range is None else AnyRatioSampler)(volumes, recipe, seed)
 
 
 def teacher_for(path: Path | None, factors: tuple[int, int]) -> Generator | None:
@@ -135,10 +149,10 @@ def plane_factors(volumes: Sequence[TrainingVolume]) -> tuple[int, int]:
 
 def direction(volumes: Sequence[TrainingVolume]) -> Direction:
     """Return the axes of a volume that a network trained on these volumes enlarges."""
-    if is_isotropic(volumes[0].model.factors):
+    model = volumes[0].model
+    if is_isotropic(model.factors):
         return "isotropic"
-    rows, columns = plane_factors(volumes)
-    return "in_plane" if rows == columns else "through_plane"
+    return "in_plane" if model.factors[model.slice_axis] == 1 else "through_plane"
 
 
 def check_batch(recipe: Recipe, settings: Train, devices: int) -> None:

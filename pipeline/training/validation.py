@@ -9,29 +9,35 @@ import numpy as np
 import torch
 
 from pipeline.baselines import nearest
+from pipeline.config.recipe import Recipe
 from pipeline.errors import about
 from pipeline.formats.io.container import read_image
 from pipeline.image.stack import upright
 from pipeline.inference.volume import DURING_TRAINING, restore_excerpt, restore_volume
 from pipeline.models.generator import Generator
 from pipeline.physics.excerpts import Excerpt, excerpt
-from pipeline.physics.grid import crop_to
+from pipeline.physics.grid import crop_to, padded_size
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.training.dial import METRICS
 from pipeline.training.trainer import ValidationResult
 
 VALIDATION_SLICES = 4
 """Evenly spaced slices per validation volume."""
+VALIDATION_RATIOS = 3
+"""Ratios at which a network of any ratio is validated, from the smallest to the largest of its training."""
 EXCERPT_SIDE = 96
 """Maximum side of the saved samples, in voxels."""
 DARKENED = 0.9
 """Factor of the input intensities for the test of whether the result depends on the input."""
 
 
-def validation_excerpt(hr: Path, lr: Path) -> Excerpt:
-    """Read the validation slices of a volume."""
+def validation_excerpts(hr: Path, lr: Path, recipe: Recipe) -> list[Excerpt]:
+    """Read the validation slices of a volume; for networks of any ratio, at several ratios."""
     with about(f"validation volume {hr}"):
-        return excerpt(read_image(hr), read_image(lr, LowResolutionImage), VALIDATION_SLICES)
+        found = excerpt(read_image(hr), read_image(lr, LowResolutionImage), VALIDATION_SLICES)
+    if recipe.ratio_range is None:
+        return [found]
+    return [found.with_ratio(float(ratio)) for ratio in np.geomspace(*recipe.ratio_range, VALIDATION_RATIOS)]
 
 
 def validate(network: Generator, excerpts: Sequence[Excerpt]) -> ValidationResult:
@@ -49,9 +55,9 @@ def _diversity(network: Generator, one: Excerpt, result: np.ndarray) -> float:
     """Return the change of the first slice of a result, or of a block, relative to a darkening of the input."""
     count, axis = one.min_slices, one.slice_axis
     first = np.take(one.lr, range(count), axis)
-    before = np.take(result, range(count * one.model.whole_factors[axis]), axis)
-    sigma = one.model.noise_sigma
-    darkened = restore_volume(network, DARKENED * first, one.model.whole_factors, axis, DURING_TRAINING, sigma)
+    before = np.take(result, range(padded_size(count, one.model.factors[axis])), axis)
+    given = (one.model.factors, axis, DURING_TRAINING, one.model.noise_sigma)
+    darkened = restore_volume(network, DARKENED * first, *given, model=one.model)
     change, given = (float(np.sqrt(np.mean(array**2))) for array in (darkened - before, (1 - DARKENED) * first))
     return change / given if given else 0.0
 

@@ -46,7 +46,7 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
     "too large": (configuration(degrade={"factor": 9}), ("degrade.factor: 9", "number > 1, <= 8")),
     "no factor of networks": (
         configuration(degrade={"factor": 5.5556}),
-        ("degrade.factor: networks do not support 5.5556; choose one of 2, 3, 4, 8, or compare", "methods: []"),
+        ("degrade.factor: networks do not support 5.5556; choose one of 2, 3, 4, 8", "ratio_range", "methods: []"),
     ),
     "no factor of networks for the mismatch": (
         configuration(degradations={"thin": {"factor": 2.5}}),

@@ -113,9 +113,9 @@ def test_interpolated_slices_contain_the_tissue_of_both_neighbours(axis):
     tissue = np.moveaxis(head_in_background()[1], 2, axis)
     factors = tuple(2 if one == axis else 1 for one in range(3))
     for cut in cuts(factors, axis):
-        assert np.array_equal(tissue_in_slices(tissue, cut, 1), np.moveaxis(tissue, cut, (0, 1, 2)))
+        assert np.array_equal(tissue_in_slices(tissue, cut, (1, 1, 1)), np.moveaxis(tissue, cut, (0, 1, 2)))
     isotropic = cuts((2, 2, 2), axis)[0]
-    slices = tissue_in_slices(tissue, isotropic, 2)
+    slices = tissue_in_slices(tissue, isotropic, (2, 1, 1))
     assert slices.shape[0] == 2 * tissue.shape[isotropic.normal]
     own = np.moveaxis(tissue, isotropic, (0, 1, 2))
     assert np.array_equal(slices[2], own[0] | own[1] | own[2])
@@ -187,7 +187,7 @@ def test_background_is_skipped_in_heads_within_the_tolerance_of_the_settings(mon
     network.record = recorded((8, 0.0006), (16, 0.0004), (24, 0.0001))
     seen = []
     monkeypatch.setattr(
-        "pipeline.inference.restoration.restore_volume", lambda *given: seen.append(given[-1]) or given[1]
+        "pipeline.inference.restoration.restore_volume", lambda *given: seen.append(given[-2]) or given[1]
     )
     image = low_resolution(**facts)
     restore_uncorrected([network], image, "rician", Infer(background_tolerance=tolerance, noise_sigma=0.02))
@@ -202,7 +202,7 @@ def test_an_ensemble_uses_the_largest_margin(monkeypatch):
         network.record = recorded((margin, 0.0))
     seen = []
     monkeypatch.setattr(
-        "pipeline.inference.restoration.restore_with_tta_std", lambda *given: seen.append(given[-1]) or given[1:3]
+        "pipeline.inference.restoration.restore_with_tta_std", lambda *given: seen.append(given[-2]) or given[1:3]
     )
     for _ in range(2):
         restore_uncorrected(networks, low_resolution(), "rician", Infer(noise_sigma=0.02), with_tta_std=True)

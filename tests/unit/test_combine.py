@@ -32,8 +32,10 @@ from pipeline.inference.combine.grid import block_of, isotropic_grid
 from pipeline.inference.combine.prediction import predicted
 from pipeline.inference.combine.reading import Source
 from pipeline.inference.combine.scan import Scan
+from pipeline.models.weights import save_generator
 from pipeline.physics.scan_operator import Grid, ScanOperator, slices_back, slices_first
 from tests.image_files import dicom_slice, write_dicom
+from tests.small_training import any_ratio_generator, tiny_generator
 from tests.unit.test_registration import grid, head_at, scan
 
 THICK = ((2.0, 2.0, 6.0), (2.0, 6.0, 2.0), (6.0, 2.0, 2.0))
@@ -234,6 +236,31 @@ def test_the_command_writes_volume_map_and_record(tmp_path):
     spread = load(tmp_path / "sr.uncertainty.nii.gz")
     assert spread.shape == volume.shape
     assert not list(tmp_path.glob(".*"))
+
+
+def test_a_network_as_prior_leaves_all_scans_measured(tmp_path, capsys):
+    """The network has no effect, so that the prior is the mean of the scans, reconstructed line by line."""
+    network = any_ratio_generator()
+    for weight in network.network.conv_last.parameters():  # pyright: ignore[reportAttributeAccessIssue]
+        torch.nn.init.zeros_(weight)
+    save_generator(tmp_path / "any.safetensors", network)
+    save_generator(tmp_path / "fixed.safetensors", tiny_generator())
+    paths = saved(tmp_path, tuple(stack(spacing, IDENTITY, 1.0) for spacing in THICK))
+    arguments = ["combine", *map(str, paths), "--thickness-mm", "6", "--no-report", "--no-motion", "--output"]
+    assert main([*arguments, str(tmp_path / "plain.nii.gz")]) == 0
+    assert main([*arguments, str(tmp_path / "sr.nii.gz"), "--model", str(tmp_path / "any.safetensors")]) == 0
+    plain, volume = (load(tmp_path / name) for name in ("plain.nii.gz", "sr.nii.gz"))
+    record = json.loads((tmp_path / "sr.json").read_text())
+    assert record["settings"]["model"] == str(tmp_path / "any.safetensors")
+    assert all(gate["passed"] for one in record["scans"] for gate in one["gates"])
+    expected = folded_head(affines.apply_affine(volume.affine, np.moveaxis(np.indices(volume.shape), 0, -1)))
+    inside = expected > 200
+    errors = [np.sqrt(np.mean((one.get_fdata() - expected)[inside] ** 2)) for one in (plain, volume)]
+    assert 0 < abs(errors[1] - errors[0]) < 0.3 * errors[0], errors
+    for model, words in (("fixed.safetensors", "enlarges by a fixed factor"), ("missing", "no file or network")):
+        assert main([*arguments, str(tmp_path / "no.nii.gz"), "--model", str(tmp_path / model)]) == 1
+        assert words in capsys.readouterr().err
+    assert not (tmp_path / "no.nii.gz").exists()
 
 
 def dicom_series(folder: Path, image: Image) -> Path:

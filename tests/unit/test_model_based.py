@@ -153,6 +153,20 @@ def test_total_variation_minimises_its_objective(name):
     assert objective(few)[0] - best.fun < 0.01 * gain
 
 
+@pytest.mark.parametrize("kind", ["quadratic", "total_variation"])
+def test_a_prior_is_subtracted_from_image_and_measurement(kind: Any) -> None:
+    forward = MODELS["thick slices"]
+    lr, prior = measured(forward), np.random.default_rng(7).random(forward.padded_shape, dtype=np.float32)
+    penalty = Penalty(kind, 0.05, (1.0, 1.0, 1.0))
+    difference = lr - VolumeMeasurement(lr, forward).forward(torch.from_numpy(prior)).numpy()
+    around = [VolumeMeasurement(difference, forward)]
+    expected = prior + reconstruct(around, penalty, torch.zeros(forward.padded_shape), Effort(5, 300, 1e-7)).numpy()
+    toward = replace(penalty, prior=torch.from_numpy(prior))
+    found = reconstruct([VolumeMeasurement(lr, forward)], toward, torch.from_numpy(prior), Effort(5, 300, 1e-7))
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert np.abs(expected - prior).max() > 0.05
+
+
 def test_total_variation_denoises_as_scikit_image():
     """The identity as operator, hardly smoothed: the model of Rudin, Osher and Fatemi."""
 

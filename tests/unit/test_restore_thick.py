@@ -102,7 +102,7 @@ def test_interleaved_slices_are_matched_before_they_become_stripes(tmp_path, cap
         (
             "total_variation",
             (1.0, 1.0, 1.0),
-            "scan.nii.gz: baselines restore thick slices, but its voxels of 1 x 1 x 1",
+            "scan.nii.gz: thick slices are restored to isotropic voxels, but its voxels of 1 x 1 x 1",
         ),
         ("total_variations", SPACING, "total_variations"),
     ],

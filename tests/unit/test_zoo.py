@@ -102,7 +102,7 @@ def test_the_calibration_ships_with_the_weights_if_it_fits_what_apply_does(zoo, 
     intervals = ErrorIntervals(intercept=-3, terms=(), scales=(LevelScale(0.9, 1.5),), subjects=("a",), volumes=("a",))
     calibration = Calibration(method="rrdb_l1", generator_sha256=sha256_of(generator), intervals=intervals)
     write_calibration(path, calibration)
-    with pytest.raises(UserError, match="with data consistency, which `brainsr apply` does not apply"):
+    with pytest.raises(UserError, match=r"with data consistency, but .* set infer.data_consistency: false"):
         ship(tmp_path, "mri-x2", "--calibration", str(path))
     ship(tmp_path, "mri-x2", "--calibration", str(path), data_consistency=False)
     assert load_generator(checked_weights("mri-x2")).record.error_intervals == intervals
@@ -110,6 +110,15 @@ def test_the_calibration_ships_with_the_weights_if_it_fits_what_apply_does(zoo, 
         "90% prediction interval of each voxel, calibrated on the validation persons a."
         in (zoo / "mri-x2.md").read_text()
     )
+    # Thick slices have a known forward model: networks of any ratio are applied with data consistency.
+    any_ratio = {"architecture": "fast_edsr", "factor": 1, "along": "columns", "slice_maps": True}
+    ship(tmp_path, "mri-thick", **any_ratio)
+    thick = tmp_path / "results/mri-thick/models/rrdb_l1/generator.safetensors"
+    write_calibration(path, calibration.model_copy(update={"generator_sha256": sha256_of(thick)}))
+    with pytest.raises(UserError, match=r"without data consistency, but .* set infer.data_consistency: true"):
+        ship(tmp_path, "mri-thick", "--calibration", str(path), data_consistency=False, **any_ratio)
+    ship(tmp_path, "mri-thick", "--calibration", str(path), **any_ratio)
+    assert load_generator(checked_weights("mri-thick")).record.error_intervals == intervals
     write_calibration(path, calibration.model_copy(update={"generator_sha256": "0" * 64}))
     with pytest.raises(UserError, match="belongs to another network"):
         ship(tmp_path, "mri-x2", "--calibration", str(path), data_consistency=False)
@@ -192,10 +201,12 @@ def test_a_baseline_enlarges_within_the_slices(tmp_path, capsys):
 def test_configurations_of_networks_that_ship_are_sound_and_share_their_data(zoo, tmp_path):
     ship(tmp_path, "mri-x4", factor=4)
     runs = {path.stem: read_run(read_yaml(path)) for path in sorted((CHECKOUT / "examples/zoo").glob("*.yaml"))}
-    assert {"mri-x2", "mri-x2-fast", "mri-x4", "mri-x4-fast"} <= runs.keys()
+    assert {"mri-thick", "mri-x2", "mri-x2-fast", "mri-x4", "mri-x4-fast"} <= runs.keys()
+    splits = {(volume.source, volume.split) for volume in runs["mri-x4"].volumes}
     for name, run in runs.items():
         assert run.run == name
-        assert run.volumes == runs["mri-x4"].volumes
+        assert run.volumes == runs["mri-x4"].volumes or name == "mri-thick"
+        assert {(volume.source, volume.split) for volume in run.volumes} <= splits
         assert all(source in known_sources() for volume in run.volumes for source in volume.source_names)
         assert run.recipe(run.infer.deliver).degradations
     fast = runs["mri-x2-fast"]

@@ -67,7 +67,7 @@ def test_targets_that_train_networks_are_refused(ended: tuple[Path, Ended]) -> N
     folder, _ = ended
     result = snakemake(folder, "mismatch", "--configfile", folder / "small.yaml", "--dry-run")
     assert result.returncode != 0
-    assert "this target trains networks, which do not support 2.5" in result.stdout + result.stderr
+    assert "(train.initial_weights), which does not support degrade.factor: 2.5" in result.stdout + result.stderr
 
 
 def test_the_pretrained_network_is_compared_where_it_supports_the_factor(ended: tuple[Path, Ended]) -> None:

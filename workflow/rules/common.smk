@@ -21,7 +21,7 @@ from pipeline.config.known import known_sources
 from pipeline.config.load import as_json, check_files, read_run
 from pipeline.config.mismatch import degradations, without_noise_map
 from pipeline.config.preflight import check_queue, check_writable
-from pipeline.config.recipe import SCRATCH
+from pipeline.config.recipe import PRETRAINED, SCRATCH
 from pipeline.config.run import NOT_TESTED
 from pipeline.config.sections import REFERENCE
 from pipeline.config.volumes import TEST_SPLITS
@@ -105,12 +105,17 @@ def tested(wildcards):
 
 
 def pretrained(wildcards):
-    """Return the pretrained network, or stop if networks do not support the factor."""
-    if not NETWORKS:
-        raise WorkflowError(
-            f"degrade.factor: this target trains networks, which do not support {RUN.degrade.factor}"
+    """Return the pretrained network, or stop if it does not suit the networks of this run."""
+    if PRETRAINED not in NETWORKS:
+        wanted = (
+            "any ratio (ratio_range)"
+            if RUN.restores_any_ratio
+            else f"degrade.factor: {RUN.degrade.factor}"
         )
-    return expand(GENERATOR, method=NETWORKS[0])
+        raise WorkflowError(
+            f"this target trains networks from {WEIGHTS} (train.initial_weights), which does not support {wanted}"
+        )
+    return expand(GENERATOR, method=PRETRAINED)
 
 
 def stored_results(wildcards):

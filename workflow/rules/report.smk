@@ -1,7 +1,7 @@
 USED_SOURCES = {
     *(name for volume in RUN.volumes for name in volume.source_names),
     *(volume.segmentation for volume in RUN.volumes if volume.segmentation),
-    *([WEIGHTS] if NETWORKS else []),
+    *([WEIGHTS] if PRETRAINED in NETWORKS else []),
 }
 if RUN.evaluate.needs_features or any(
     recipe.needs_perceptual for recipe in RECIPES.values()

@@ -7,7 +7,7 @@ STORED = {
     path.removeprefix(f"{RESULTS}/"): path
     for path in [
         *rules.all.input,
-        *(rules.convert_weights.output if NETWORKS else []),
+        *(rules.convert_weights.output if PRETRAINED in NETWORKS else []),
         *expand(rules.train.output, method=RUN.trained_methods),
     ]
     if not path.startswith((f"{RESULTS}/published/", f"{RESULTS}/bids"))

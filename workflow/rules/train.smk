@@ -57,7 +57,7 @@ rule convert_weights:
     params:
         folder=subpath(output.generator, parent=True),
         source=SOURCES[WEIGHTS].model_dump_json(),
-        factor=RUN.degrade.factor,
+        factor=1 if RUN.restores_any_ratio else RUN.degrade.factor,
         along="columns" if RUN.degrade.direction == "through_plane" else "both",
         code=code_version("pipeline.steps.convert_weights"),
     message:

@@ -11,7 +11,7 @@ import torch
 
 from pipeline.models.generator import Generator
 
-INPUTS = ("image", "sigma")
+INPUTS = ("image", "sigma", "slices")
 OPSET = 17
 TRACED_SIDE = 32
 """Side of the image with which a network is traced; the graph accepts any size."""
@@ -27,7 +27,8 @@ def supports(network: torch.nn.Module, package: str) -> bool:
 def to_onnx(network: Generator, *, fuse_upsampling: bool) -> bytes:
     """Return a network in the ONNX format.
 
-    Its inputs are image (batch, 1, y, x) and, for networks with a noise map, sigma (batch,), both float32.
+    Its inputs are image (batch, 1, y, x), for networks with a noise map sigma (batch,), and for networks of any ratio
+    that are not bound to spacing and thickness of the slices these two as slices (batch, 2), all float32.
 
     Args:
         network: in evaluation mode.
@@ -37,9 +38,11 @@ def to_onnx(network: Generator, *, fuse_upsampling: bool) -> bytes:
     buffer, exported = io.BytesIO(), copy.deepcopy(network)
     if hasattr(exported.network, "fuse_upsampling"):
         exported.network.fuse_upsampling = fuse_upsampling  # pyright: ignore[reportArgumentType]
-    names = INPUTS if network.shape.noise_map else INPUTS[:1]
-    example = (torch.zeros(1, 1, TRACED_SIDE, TRACED_SIDE), torch.zeros(1))[: len(names)]
-    axes = {"image": {0: "batch", 2: "y", 3: "x"}, "sigma": {0: "batch"}, "restored": {0: "batch", 2: "Y", 3: "X"}}
+    free = network.shape.slice_maps and network.slices is None
+    names = INPUTS if free else INPUTS[: 1 + int(network.shape.noise_map)]
+    example = (torch.zeros(1, 1, TRACED_SIDE, TRACED_SIDE), torch.zeros(1), torch.ones(1, 2))[: len(names)]
+    batch, grid = {0: "batch"}, {0: "batch", 2: "y", 3: "x"}
+    axes = {"image": grid, "sigma": batch, "slices": batch, "restored": {0: "batch", 2: "Y", 3: "X"}}
     with warnings.catch_warnings():
         # The newer exporter requires two more packages and writes the same graph.
         warnings.simplefilter("ignore")

@@ -3,7 +3,8 @@
 1. The motion of the head between the scans, and their intensities, are refined: each scan is compared with the
    reconstruction of the others (`motion`).
 2. Slices that the other scans contradict lose their weight (`outliers`).
-3. The volume is reconstructed from all scans by total variation or least squares (`pipeline.physics.reconstruction`).
+3. The volume is reconstructed from all scans by total variation or least squares (`pipeline.physics.reconstruction`),
+   if desired with a network as prior (`prior`).
 4. Leaving out one scan at a time shows how far the volume depends on single scans: the uncertainty map.
 """
 
@@ -23,6 +24,7 @@ from pipeline.config.combine import Method
 from pipeline.inference.combine.grid import block_of, coarser_grid, working_block
 from pipeline.inference.combine.motion import refine
 from pipeline.inference.combine.outliers import slice_errors, slice_weights
+from pipeline.inference.combine.prior import NO_MODEL, Prior, restored_scan
 from pipeline.inference.combine.scan import Scan, common_sigma, measurements, thinned
 from pipeline.inference.combine.stages import Stages
 from pipeline.physics.reconstruction import Effort, Penalty, reconstruct
@@ -58,7 +60,8 @@ class Combined:
         volume: the reconstruction.
         mean: mean of the interpolated scans, for comparison.
         spread: root mean square difference between the reconstruction from all scans and those that leave out one scan
-            each, by least squares.
+            each, by least squares without a prior.
+        model: name of the network used as prior; "none" without one.
     """
 
     grid: Grid
@@ -66,6 +69,7 @@ class Combined:
     volume: Array
     mean: Array
     spread: Array
+    model: str = NO_MODEL
 
     @property
     def thickest_mm(self) -> float:
@@ -87,6 +91,7 @@ def combine(
     move: bool = True,
     device: torch.device | str = "cpu",
     stages: Stages | None = None,
+    prior: Prior | None = None,
 ) -> Combined:
     """Combine scans of one head.
 
@@ -97,14 +102,18 @@ def combine(
         move: refine the motion of the head between the scans.
         device: device of the reconstruction.
         stages: stores the results of stages, from which an interrupted combination continues.
+        prior: network that restores each scan; None for none.
     """
     stages = stages or Stages(None)
     block = working_block(grid, scans)
     work = block_of(grid, block)
     logger.info("reconstructing %s voxels of %s mm", " x ".join(map(str, work.shape)), _sizes(work))
     registered = stages.scans(scans, lambda: refined(scans, work, move=move, device=device))
-    start = mean_of(registered, work)
-    volume = stages.array("volume", lambda: solved(registered, work, start, method, device))
+    if prior is None:
+        toward, start = None, mean_of(registered, work)
+    else:
+        toward = start = stages.array("prior", lambda: mean_of([restored_scan(one, prior) for one in registered], work))
+    volume = stages.array("volume", lambda: solved(registered, work, start, method, device, toward=toward))
     spread = stages.array("spread", lambda: leave_one_out_spread(registered, work, device))
     mean = mean_of(registered, grid)
     whole = mean.copy()
@@ -112,7 +121,7 @@ def combine(
     whole[block] = np.maximum(volume, min(float(scan.matched().min()) for scan in registered))
     outside = np.zeros(grid.shape, dtype=np.float32)
     outside[block] = spread
-    return Combined(grid, registered, whole, mean, outside)
+    return Combined(grid, registered, whole, mean, outside, NO_MODEL if prior is None else prior.name)
 
 
 def refined(scans: Sequence[Scan], grid: Grid, *, move: bool, device: torch.device | str = "cpu") -> tuple[Scan, ...]:
@@ -185,6 +194,7 @@ def solved(
     method: Method,
     device: torch.device | str = "cpu",
     effort: Effort | None = None,
+    toward: Array | None = None,
 ) -> Array:
     """Reconstruct an image from scans.
 
@@ -195,14 +205,17 @@ def solved(
         method: penalty.
         device: device of the computation.
         effort: iterations; None for the default of the method.
+        toward: image whose difference from the solution is penalised; None penalises the solution itself.
     """
     voxels_per_slice = np.mean([max(scan.image.spacing) for scan in scans]) / min(grid.spacing)
     strength = common_sigma(scans) / float(voxels_per_slice)
     scales = tuple(min(grid.spacing) / length for length in grid.spacing)
+    prior = None if toward is None else torch.from_numpy(toward).to(device)
     if method == "least_squares":
-        penalty, effort = Penalty("quadratic", LEAST_SQUARES_WEIGHT * strength, scales), effort or FULL
+        penalty, effort = Penalty("quadratic", LEAST_SQUARES_WEIGHT * strength, scales, prior=prior), effort or FULL
     else:
-        penalty, effort = Penalty("total_variation", TOTAL_VARIATION_WEIGHT * strength, scales), effort or VARIATION
+        weight, effort = TOTAL_VARIATION_WEIGHT * strength, effort or VARIATION
+        penalty = Penalty("total_variation", weight, scales, prior=prior)
     with tqdm(total=effort.rounds, desc="reconstructing", disable=None if effort.rounds > 1 else True) as bar:
         image = reconstruct(
             measurements(scans, grid, device), penalty, torch.from_numpy(start).to(device), effort, bar.update

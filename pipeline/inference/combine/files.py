@@ -22,6 +22,7 @@ from pipeline.image.image import Image
 from pipeline.inference.combine.combine import Combined, combine
 from pipeline.inference.combine.grid import isotropic_grid
 from pipeline.inference.combine.prediction import predicted
+from pipeline.inference.combine.prior import Prior
 from pipeline.inference.combine.reading import Source, read_grid, read_scans
 from pipeline.inference.combine.scan import Scan
 from pipeline.inference.combine.stages import Stages
@@ -45,6 +46,7 @@ def combine_files(
     *,
     like: Path | None = None,
     device: torch.device | str = "cpu",
+    prior: Prior | None = None,
 ) -> Combined:
     """Combine scans of one head, and write the volume with its uncertainty map beside it.
 
@@ -54,6 +56,7 @@ def combine_files(
         settings: the section `combine`.
         like: image whose voxel grid the volume has; None for isotropic voxels in the field of view of the first scan.
         device: device of the reconstruction.
+        prior: network that restores each scan; None for none.
 
     Raises:
         UserError: see `read_scans`; also, the output is not of a possible format or would replace an input, or the
@@ -74,9 +77,11 @@ def combine_files(
         "sources": [[_fingerprint(one.path), one.thickness_mm, one.frame, one.series] for one in sources],
         "settings": settings.model_dump(mode="json"),
         "grid": [list(grid.shape), grid.affine.tolist()],
+        "prior": prior and prior.sha256,
     }
     stages = Stages.beside(output, inputs)
-    found = combine(scans, grid, method=settings.method, move=settings.motion, device=device, stages=stages)
+    options = {"method": settings.method, "move": settings.motion, "device": device, "stages": stages, "prior": prior}
+    found = combine(scans, grid, **options)
     found = _without_negative_magnitudes(found)
     for scan in found.scans[1:]:
         logger.info("%s: in total, moved by %.2f degrees and %.2f mm", scan.name, *_motion_of(scan, found))

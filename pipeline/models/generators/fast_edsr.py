@@ -39,8 +39,8 @@ def build(shape: Shape) -> nn.Module:
     Raises:
         UserError: there is none for this factor.
     """
-    if shape.along != "both":
-        raise UserError("fast_edsr: enlarges rows and columns alike; for thick slices choose rrdbnet.")
+    if shape.along != "both" and shape.factor != 1:
+        raise UserError("fast_edsr: enlarges rows and columns alike; for thick slices choose rrdbnet, or any ratio.")
     if shape.factor not in FACTORS:
         raise UserError(f"fast_edsr: enlarges by {', '.join(map(str, FACTORS))}, not by {shape.factor}.")
     return FastEDSR(shape)

@@ -34,7 +34,6 @@ def add(
     trained_on: str | None = None,
     citation: str | None = None,
     modality: Modality = "mri",
-    any_factor: bool = False,
 ) -> None:
     """Write weights, model card and table of a network that ships.
 
@@ -47,13 +46,13 @@ def add(
         config: configuration of its run, such as examples/zoo/mri-x4.yaml.
         gains: CSV file of measured gains, with the columns of pipeline/tables/network_gains.py.
         calibration: uncertainty/calibration.json of its run, stored with the weights for `apply`; the run must have
-            restored its volumes without data consistency (infer.data_consistency: false), as apply does.
+            restored its volumes as apply does: without data consistency (infer.data_consistency: false), or with it if
+            the network restores thick slices of any ratio.
         purpose: what the network is for, in one sentence.
         licence: licence of the weights.
         trained_on: summary of the training data, as the end of "trained on ...".
         citation: citation.
         modality: images that it restores.
-        any_factor: it restores any ratio of the slice spacing to the voxel size within the slices.
     """
     from pipeline.models.zoo.ship import ship
 
@@ -68,7 +67,6 @@ def add(
         trained_on=trained_on,
         citation=citation,
         modality=modality,
-        any_factor=any_factor,
     )
 
 

@@ -57,7 +57,6 @@ def ship(
     trained_on: str | None = None,
     citation: str | None = None,
     modality: Modality = "mri",
-    any_factor: bool = False,
 ) -> None:
     """Write the files of a network that ships, and its entry of the table.
 
@@ -74,12 +73,11 @@ def ship(
         trained_on: summary of the training data, as the end of "trained on ...".
         citation: citation.
         modality: images that it restores.
-        any_factor: whether it restores any ratio of the slice spacing to the voxel size within the slices.
 
     Raises:
         UserError: a file cannot be read, the configuration does not train the method, a text is missing, a source of
-            training data is not a known source, the calibration is that of another network or of results with data
-            consistency, or the weights are too large or exceed half precision.
+            training data is not a known source, the calibration is that of another network or of results that
+            `brainsr apply` restores otherwise, or the weights are too large or exceed half precision.
     """
     table = zoo_folder() / TABLE
     if not table.is_file():
@@ -91,7 +89,7 @@ def ship(
     chain = _stages(run, method.name)
     sources = _training_sources(run, chain)
     if calibration:
-        generator.record = _with_intervals(generator.record, calibration, method / "generator.safetensors", run)
+        generator.record = _with_intervals(generator, calibration, method / "generator.safetensors", run)
     rows = tuple(NETWORK_GAINS.read_rows(gains)) if gains else ()
     texts = {
         "purpose": purpose or (before and before.purpose),
@@ -110,7 +108,7 @@ def ship(
         purpose=str(texts["purpose"]),
         modality=modality,
         direction=generator.record.direction,
-        factor=None if any_factor else shape.factor,
+        factor=None if shape.slice_maps else shape.factor,
         sha256=sha256_of(weights),
         licence=str(texts["licence"]),
         citation=citation or (before.citation if before else ""),
@@ -128,15 +126,19 @@ def ship(
     logger.info("%s: %s, %.1f MB, %d measured gains", name, weights, weights.stat().st_size / 1e6, len(rows))
 
 
-def _with_intervals(record: NetworkRecord, calibration: Path, generator: Path, run: Run) -> NetworkRecord:
+def _with_intervals(network: Generator, calibration: Path, file: Path, run: Run) -> NetworkRecord:
     """Return the record of a network with its calibrated intervals; errors as `ship`."""
-    intervals = intervals_for(calibration, generator, sha256_of(generator))
-    if run.infer.data_consistency:
+    intervals = intervals_for(calibration, file, sha256_of(file))
+    # `brainsr apply` knows the forward model of thick slices alone, which networks of any ratio restore.
+    applied = network.shape.slice_maps
+    if run.infer.data_consistency != applied:
+        found, wanted = ("without", "with") if applied else ("with", "without")
         raise UserError(
-            f"--calibration: {calibration} was calibrated on results with data consistency, which `brainsr apply` does "
-            "not apply; set infer.data_consistency: false in the configuration and run the workflow again."
+            f"--calibration: {calibration} was calibrated on results {found} data consistency, but `brainsr apply` "
+            f"uses this network {wanted} it; set infer.data_consistency: {str(applied).lower()} in the configuration, "
+            "and run the workflow again."
         )
-    return record.model_copy(update={"error_intervals": intervals})
+    return network.record.model_copy(update={"error_intervals": intervals})
 
 
 def _stages(run: Run, method: str) -> list[Recipe]:

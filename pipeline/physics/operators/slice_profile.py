@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipeline.config.parameters import Direction, PhysicalParameters, Ranged, number, shown
 from pipeline.errors import UserError
@@ -40,14 +40,25 @@ class Parameters(PhysicalParameters):
     """shape of the profile"""
     thickness_mm: Ranged[Millimetres] | None = None
     """slice thickness (full width at half maximum), in mm; null uses the slice spacing minus the gap"""
+    relative_thickness: Ranged[Annotated[float, Field(gt=0, le=4)]] | None = None
+    """slice thickness relative to the slice spacing, instead of thickness_mm and gap_mm; null uses these"""
     gap_mm: Ranged[Annotated[float, Field(ge=0, le=50)]] = 0.0
     """gap between neighbouring slices, in mm, if no thickness is given"""
     time_bandwidth: Ranged[Annotated[float, Field(ge=2, le=16)]] = 4.0
     """windowed_sinc only: time-bandwidth product of the pulse; higher values give steeper edges"""
 
+    @model_validator(mode="after")
+    def _check_one_thickness(self) -> Parameters:
+        if self.relative_thickness is not None and (self.thickness_mm is not None or self.gap_mm):
+            raise ValueError("relative_thickness: excludes thickness_mm and gap_mm; give one of them")
+        return self
+
     def describe(self) -> str:
         """Return a description of the operator."""
         shape = {"gaussian": "Gaussian", "rect": "rectangular", "windowed_sinc": "windowed-sinc"}[self.profile]
+        if self.relative_thickness is not None:
+            width = f"{shown(self.relative_thickness)} times the slice spacing"
+            return f"{shape} slice profile with a full width at half maximum of {width}"
         spacing = f"the slice spacing minus a gap of {shown(self.gap_mm, 'mm')}" if self.gap_mm else "the slice spacing"
         width = spacing if self.thickness_mm is None else shown(self.thickness_mm, "mm")
         return f"{shape} slice profile with a full width at half maximum of {width}"
@@ -61,12 +72,23 @@ def axis_matrix(size: int, factor: float, spacing_mm: float | None, parameters: 
     """
     from pipeline.physics.kernels import blur_matrix, voxel_weights
 
-    width = _width(factor, spacing_mm, parameters)
+    width = width_in_voxels(factor, spacing_mm, parameters)
     return blur_matrix(size, voxel_weights(lambda x: cumulative(x / width, parameters), math.ceil(REACH * width)))
 
 
-def _width(factor: float, spacing_mm: float | None, parameters: Parameters) -> float:
-    """Return the full width at half maximum in voxels."""
+def width_in_voxels(factor: float, spacing_mm: float | None, parameters: Parameters) -> float:
+    """Return the full width at half maximum in high-resolution voxels.
+
+    Args:
+        factor: distance of the slices in high-resolution voxels.
+        spacing_mm: size of these voxels in mm; None if unknown.
+        parameters: without ranges.
+
+    Raises:
+        UserError: as `axis_matrix`.
+    """
+    if parameters.relative_thickness is not None:
+        return factor * number(parameters.relative_thickness)
     if parameters.thickness_mm is not None:
         return in_voxels(number(parameters.thickness_mm), spacing_mm, "slice_profile.thickness_mm")
     gap = number(parameters.gap_mm)
