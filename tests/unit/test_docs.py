@@ -50,7 +50,7 @@ def test_the_configuration_page_lists_every_key(generate):
     page = generate.configuration()
     assert [name for name in Run.model_fields if f"\n## {name}\n" not in page] == []
     sections = [field.annotation for field in Run.model_fields.values()]
-    keys = [key for model in sections if is_model(model) for key in all_keys(model)]
+    keys = [key for model in sections if is_model(model) for key in all_keys(model)]  # pyright: ignore[reportArgumentType]
     assert len(keys) > 50
     assert set(keys) <= set(re.findall(r"\n\n *`(\w+)`\n *:   \S", page))
 
