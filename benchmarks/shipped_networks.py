@@ -2,11 +2,11 @@
 
     python -m benchmarks.shipped_networks mri-x4 --gains gains.csv
 
-Runs examples/persons.yaml once for each noise level, in results/persons-NAME-PERCENT; finished runs are only read. The
-inserted structures are studied at the noise level of persons.yaml. Baselines are tuned for each noise level, and each
-image is compared with the best of them for this image, region and metric, which favours the baselines. The tables are
-printed in Markdown, with 95 % intervals over persons (Student's t) where there are at least five; --gains writes the
-gains over the foreground as a table for `python -m pipeline.models.zoo`.
+Runs examples/persons.yaml once for each noise level, in results/persons-NAME-PERCENT, without its reports; finished
+runs are only read. Structures are inserted, and tissues measured, at the noise level of persons.yaml. Baselines are
+tuned for each noise level, and each image is compared with the best of them for this image, region and metric, which
+favours the baselines. The tables are printed in Markdown, with 95 % intervals over persons (Student's t) where there are at
+least five; --gains writes the gains over the foreground as a table for `python -m pipeline.models.zoo`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,11 @@ from scipy import stats
 from benchmarks.several_scans import table
 from pipeline import plugins
 from pipeline.config.recipe import PRETRAINED
+from pipeline.config.sections import Evaluate
 from pipeline.config.shipped import shipped_networks
-from pipeline.tables.detection_rates import DETECTION_RATES
+from pipeline.statistics.detection import rate_table
+from pipeline.tables.inserted_places import INSERTED_PLACES
+from pipeline.tables.inserted_structures import DETECTION_COUNTS
 from pipeline.tables.network_gains import NETWORK_GAINS, NetworkGain
 from pipeline.tables.tissue_agreement import TISSUE_AGREEMENT
 from pipeline.tables.volumes import VOLUMES
@@ -47,6 +50,7 @@ VOXELS_MM = {"T1, without skull": 1.0, "T1, whole head": 1.0}
 """Voxel size of the references; the clinical scans have about `CLINICAL_MM`."""
 CLINICAL_MM = (0.5, 0.9)
 SUFFIXES = {"T1": "T1w", "T2": "T2w", "FLAIR": "FLAIR"}
+SEED = 2026
 STUDY = 0.02
 """Noise level at which structures are inserted and tissues are measured."""
 MIN_PERSONS = 5
@@ -103,7 +107,9 @@ def run_folder(name: str, sigma: float, cores: int) -> Path:
     path = Path(f"{run}.yaml")
     path.write_text(yaml.safe_dump(changes, sort_keys=False))
     command = [sys.executable, "-m", "pipeline", "run", "--configfile", str(CONFIG), "--configfile", str(path)]
-    code = subprocess.run([*command, "--cores", str(cores), "--keep-going"], check=False).returncode
+    names = ["volumes", "detection_rates", "tissue_agreement"] if sigma == STUDY else ["volumes"]
+    targets = [str(folder / "metrics" / f"{one}.csv") for one in names]
+    code = subprocess.run([*command, "--cores", str(cores), "--keep-going", *targets], check=False).returncode
     if code:
         raise SystemExit(code)
     path.unlink()
@@ -170,7 +176,14 @@ def gains_tables(folders: dict[float, Path]) -> str:
 
 def structures_table(folder: Path) -> str:
     """Return the detection rates of inserted structures."""
-    rates = DETECTION_RATES.read(folder / "metrics" / "detection_rates.csv")
+    places = sorted((folder / "inserted").glob("*.places.csv"))
+    volumes = [
+        (DETECTION_COUNTS.read(one.with_name(one.name.replace(".places", ""))), INSERTED_PLACES.read(one))
+        for one in places
+    ]
+    settings = Evaluate()
+    # The tables of the run compare the delivered method, which is no network.
+    rates = rate_table(volumes, PRETRAINED, settings.bootstrap_samples, settings.confidence, SEED)
     pooled: Any = rates[(rates["split"] == "test") & rates["kind"].isna()]
     lines = [
         [
