@@ -5,8 +5,8 @@
 Runs examples/persons.yaml once for each noise level, in results/persons-NAME-PERCENT, without its reports; finished
 runs are only read. Structures are inserted, and tissues measured, at the noise level of persons.yaml. Baselines are
 tuned for each noise level, and each image is compared with the best of them for this image, region and metric, which
-favours the baselines. The tables are printed in Markdown, with 95 % intervals over persons (Student's t) where there are at
-least five; --gains writes the gains over the foreground as a table for `python -m pipeline.models.zoo`.
+favours the baselines. The tables are printed in Markdown, with 95 % intervals over persons (Student's t) where there
+are at least five; --gains writes the gains over the foreground as a table for `python -m pipeline.models.zoo`.
 """
 
 from __future__ import annotations
@@ -217,7 +217,7 @@ def _points(row: dict[str, Any], name: str) -> str:
 def tissue_table(folder: Path) -> str:
     """Return the bias of tissue volumes."""
     rows: Any = TISSUE_AGREEMENT.read(folder / "metrics" / "tissue_agreement.csv")
-    rows = rows[rows["split"] == "test"]
+    rows = rows[(rows["split"] == "test") & (rows["n"] >= MIN_PERSONS)]
     wide = rows.pivot(index="method", columns="tissue", values="bias_ml")
     lines = [[row.name, *(f"{value:+.1f}" for value in row)] for _, row in wide.iterrows()]
     return f"Bias of tissue volumes in ml, {rows['n'].max()} persons:\n\n" + table(["method", *wide.columns], lines)
@@ -226,11 +226,12 @@ def tissue_table(folder: Path) -> str:
 def network_gains(name: str, folders: dict[float, Path]) -> Iterator[NetworkGain]:
     """Yield the rows of the gains that ship with the network: by contrast, voxel size and noise level.
 
-    Noise levels between two measured ones belong to the nearer.
+    Noise levels between two measured ones belong to the nearer. The rows begin at half of the lowest level and end at
+    1.2 times the highest.
     """
     factor = float(shipped_networks()[name].factor or 1)
     levels = sorted(folders)
-    edges = [0.0, *((low + high) / 2 for low, high in pairwise(levels)), 1.2 * levels[-1]]
+    edges = [levels[0] / 2, *((low + high) / 2 for low, high in pairwise(levels)), 1.2 * levels[-1]]
     for group in GROUPS:
         smallest, largest = (VOXELS_MM[group],) * 2 if group in VOXELS_MM else CLINICAL_MM
         for low, high, sigma in zip(edges, edges[1:], levels, strict=False):

@@ -33,11 +33,7 @@ def described(name: str, network: ShippedNetwork) -> str:
         f"{images}; {network.enlargement()}; licence: {network.licence}",
         f"trained on {network.network.trained_on}",
     ]
-    gains = [
-        f"{row.contrast}, factor {row.factor_min:g} to {row.factor_max:g}, voxels of {row.voxel_min:g} to "
-        f"{row.voxel_max:g} mm, noise of {row.sigma_min:.1%} to {row.sigma_max:.1%}: {row.described}"
-        for row in network.gains
-    ]
+    gains = [f"{row.images}: {row.described}" for row in network.gains]
     lines = [*facts, *(["measured gain:", *(f"  {gain}" for gain in gains)] if gains else ["gain: not measured"])]
     wrapped = [line for text in lines for line in textwrap.wrap(text, WIDTH - 2, subsequent_indent="  ")]
     return "\n".join([name, *(f"  {line}" for line in wrapped)]) + "\n"

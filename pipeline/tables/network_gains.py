@@ -39,11 +39,23 @@ class NetworkGain:
         return (self.psnr_gain if math.isnan(self.ci_low) else self.ci_low) > 0
 
     @property
+    def images(self) -> str:
+        """The kind of images, for messages."""
+        factor, voxel = span(self.factor_min, self.factor_max), span(self.voxel_min, self.voxel_max)
+        noise = span(100 * self.sigma_min, 100 * self.sigma_max)
+        return f"{self.contrast}, factor {factor}, voxels of {voxel} mm, noise of {noise} %"
+
+    @property
     def described(self) -> str:
         """The gain with its interval and baseline, for messages."""
         interval = "without interval" if math.isnan(self.ci_low) else f"[{self.ci_low:+.2f}, {self.ci_high:+.2f}]"
         persons = "1 person" if self.persons == 1 else f"{self.persons} persons"
         return f"{self.psnr_gain:+.2f} dB ({interval}, {persons}) over {self.baseline}"
+
+
+def span(low: float, high: float) -> str:
+    """Write a range, or the number if both ends are the same."""
+    return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
 
 
 NETWORK_GAINS = Table("measured gains of a network", NetworkGain, advice="See docs/networks.md.")

@@ -34,7 +34,7 @@ from pipeline.models.error_intervals import MAP_LEVEL
 from pipeline.models.generator import Generator
 from pipeline.models.record import NetworkRecord
 from pipeline.models.weights import load_generator, save_tensors
-from pipeline.tables.network_gains import NETWORK_GAINS, NetworkGain
+from pipeline.tables.network_gains import NETWORK_GAINS, NetworkGain, span
 
 logger = logging.getLogger(__name__)
 
@@ -272,9 +272,9 @@ def _gain_lines(gains: Sequence[NetworkGain]) -> list[str]:
     rows = [
         (
             row.contrast,
-            _range(row.factor_min, row.factor_max),
-            _range(row.voxel_min, row.voxel_max),
-            _range(100 * row.sigma_min, 100 * row.sigma_max) + " %",
+            span(row.factor_min, row.factor_max),
+            span(row.voxel_min, row.voxel_max),
+            span(100 * row.sigma_min, 100 * row.sigma_max) + " %",
             str(row.persons),
             f"{row.psnr_gain:+.2f}" + ("" if math.isnan(row.ci_low) else f" [{row.ci_low:+.2f}, {row.ci_high:+.2f}]"),
             f"{row.ssim_gain:+.3f}",
@@ -298,10 +298,6 @@ def _uncertainty_line(record: NetworkRecord) -> str:
         f"Uncertainty maps: half-width of the {MAP_LEVEL:.0%} prediction interval of each voxel, calibrated on the "
         f"validation persons {persons}."
     )
-
-
-def _range(low: float, high: float) -> str:
-    return f"{low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
 
 
 def _data_lines(sources: Mapping[str, Source]) -> Iterable[str]:
