@@ -43,7 +43,7 @@ class ShippedNetwork(Section):
     """SHA-256 of the weights"""
     licence: str
     """licence of the weights"""
-    citation: str = ""
+    citation: str
     """citation"""
     network: Network
     """architecture, and a summary of the training data"""

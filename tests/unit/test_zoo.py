@@ -53,7 +53,7 @@ def ship(folder: Path, name: str, *more: str, factor: int = 2, data_consistency:
     run["infer"] = {**run.get("infer", {}), "data_consistency": data_consistency}
     (folder / "run.yaml").write_text(yaml.safe_dump(run))
     NETWORK_GAINS.write(folder / "gains.csv", GAINS)
-    texts = ["--purpose", "For tests.", "--licence", "CC0", "--trained-on", "one head"]
+    texts = ["--purpose", "For tests.", "--licence", "CC0", "--citation", "Nobody, 2026", "--trained-on", "one head"]
     files = ["--method", method, "--config", folder / "run.yaml", "--gains", folder / "gains.csv"]
     app([name, *map(str, files), *texts, *more], exit_on_error=False)
 

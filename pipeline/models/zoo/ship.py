@@ -95,6 +95,7 @@ def ship(
         "purpose": purpose or (before and before.purpose),
         "licence": licence or (before and before.licence),
         "trained-on": trained_on or (before and before.network.trained_on),
+        "citation": citation or (before and before.citation),
     }
     missing = [f"--{text}" for text, value in texts.items() if not value]
     if missing:
@@ -111,7 +112,7 @@ def ship(
         factor=None if shape.slice_maps else shape.factor,
         sha256=sha256_of(weights),
         licence=str(texts["licence"]),
-        citation=citation or (before.citation if before else ""),
+        citation=str(texts["citation"]),
         network=Network.model_validate(
             {field: getattr(shape, field) for field in Network.model_fields if hasattr(shape, field)}
             | {"trained_on": texts["trained-on"]}
@@ -238,7 +239,7 @@ def model_card(
         "",
         f"- Enlarges: {entry.enlargement()}",
         f"- Licence of the weights: {entry.licence}",
-        f"- Citation: {entry.citation or 'none given'}",
+        f"- Citation: {entry.citation}",
         f"- SHA-256 of the weights (half precision): {entry.sha256}",
         f"- Trained on: {entry.network.trained_on}",
         "",
