@@ -120,14 +120,16 @@ def log_measured_gain(
             *(name, weights.name, _kind(factor, sigma, voxel_mm)),
         )
         return
-    shown = [row for row in rows if row.is_shown]
     measured = "; ".join(map(described, rows))
-    if not shown:
+    # Rows with an interval, so of several persons, outweigh those of single persons.
+    decisive = [row for row in rows if row.has_interval] or rows
+    lost = [row for row in decisive if not row.is_shown]
+    if lost:
         option = "" if weights.shipped.direction == "through_plane" else f" --factor {factor:g}"
         logger.warning(
             "%s: over persons on whom nobody trained, %s showed no gain for images like this one (%s): %s. Consider "
             "the best baseline: --model %s%s",
-            *(name, weights.name, _kind(factor, sigma, voxel_mm), measured, rows[0].baseline, option),
+            *(name, weights.name, _kind(factor, sigma, voxel_mm), measured, lost[0].baseline, option),
         )
         return
     logger.info("%s: measured gain of %s for images like this one: %s", name, weights.name, measured)

@@ -34,9 +34,14 @@ class NetworkGain:
     """interval of `psnr_gain` over the persons; NaN if there were too few for one"""
 
     @property
+    def has_interval(self) -> bool:
+        """Whether there were enough persons for a confidence interval."""
+        return not math.isnan(self.ci_low)
+
+    @property
     def is_shown(self) -> bool:
         """Whether the PSNR was higher: its confidence interval, or without one its mean, lies above 0."""
-        return (self.psnr_gain if math.isnan(self.ci_low) else self.ci_low) > 0
+        return (self.ci_low if self.has_interval else self.psnr_gain) > 0
 
     @property
     def images(self) -> str:
@@ -48,7 +53,7 @@ class NetworkGain:
     @property
     def described(self) -> str:
         """The gain with its interval and baseline, for messages."""
-        interval = "without interval" if math.isnan(self.ci_low) else f"[{self.ci_low:+.2f}, {self.ci_high:+.2f}]"
+        interval = f"[{self.ci_low:+.2f}, {self.ci_high:+.2f}]" if self.has_interval else "without interval"
         persons = "1 person" if self.persons == 1 else f"{self.persons} persons"
         return f"{self.psnr_gain:+.2f} dB ({interval}, {persons}) over {self.baseline}"
 

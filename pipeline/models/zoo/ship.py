@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -277,7 +276,7 @@ def _gain_lines(gains: Sequence[NetworkGain]) -> list[str]:
             span(row.voxel_min, row.voxel_max),
             span(100 * row.sigma_min, 100 * row.sigma_max) + " %",
             str(row.persons),
-            f"{row.psnr_gain:+.2f}" + ("" if math.isnan(row.ci_low) else f" [{row.ci_low:+.2f}, {row.ci_high:+.2f}]"),
+            f"{row.psnr_gain:+.2f}" + (f" [{row.ci_low:+.2f}, {row.ci_high:+.2f}]" if row.has_interval else ""),
             f"{row.ssim_gain:+.3f}",
             row.baseline,
         )
