@@ -25,7 +25,7 @@ import pandas as pd
 import yaml
 from scipy import stats
 
-from benchmarks.several_scans import table
+from benchmarks.several_scans import interval, table
 from pipeline import plugins
 from pipeline.config.recipe import PRETRAINED
 from pipeline.config.sections import Evaluate
@@ -174,6 +174,15 @@ def gains_tables(folders: dict[float, Path]) -> str:
     )
 
 
+def means_table(folder: Path) -> str:
+    """Return the PSNR of all methods over the persons of the first contrast."""
+    name, rows = next(groups(folder))
+    chosen: Any = rows[(rows["region"] == "foreground") & (rows["metric"] == "psnr")]
+    persons = chosen.pivot_table(index="subject", columns="method", values="value")
+    lines = [[method, interval(list(persons[method].items()))] for method in persons]
+    return f"PSNR over the foreground in dB, {name}, {STUDY:.0%} noise:\n\n" + table(["method", "PSNR"], lines)
+
+
 def structures_table(folder: Path) -> str:
     """Return the detection rates of inserted structures."""
     places = sorted((folder / "inserted").glob("*.places.csv"))
@@ -268,7 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folders = {sigma: run_folder(options.network, sigma, options.cores) for sigma in order}
     folders = dict(sorted(folders.items()))
     study = folders[STUDY]
-    parts = [gains_tables(folders), structures_table(study), tissue_table(study)]
+    parts = [gains_tables(folders), means_table(study), structures_table(study), tissue_table(study)]
     sys.stdout.write("\n\n".join(parts) + "\n")
     if options.gains:
         NETWORK_GAINS.write(options.gains, network_gains(options.network, folders))

@@ -1,4 +1,4 @@
-"""Stands in for `pipeline` in the workflow folder of an installed package, so that this is laid out as a checkout.
+"""Stub of `pipeline` in the workflow folder of an installed package, which gives the folder the layout of a checkout.
 
 Jobs find the package through PYTHONPATH. That cannot be the folder in which pip installed it, since the Python of a
 conda environment would then import all other packages of that folder as well.
