@@ -265,8 +265,13 @@ def interval(values: Mapping[str, float] | Sequence[tuple[str, float]], decimals
     text = f"{np.mean(means):.{decimals}f}"
     if len(means) < 2:  # noqa: PLR2004
         return text
-    half = float(stats.t.ppf(0.975, len(means) - 1)) * np.std(means, ddof=1) / np.sqrt(len(means))
+    half = half_width(means)
     return f"{text} [{np.mean(means) - half:.{decimals}f}, {np.mean(means) + half:.{decimals}f}]"
+
+
+def half_width(values: Sequence[float]) -> float:
+    """Return half of the width of the 95 % interval of a mean (Student's t), of at least two values."""
+    return float(stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

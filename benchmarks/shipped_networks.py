@@ -14,7 +14,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -23,9 +23,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
-from scipy import stats
 
-from benchmarks.several_scans import interval, table
+from benchmarks.several_scans import half_width, interval, table
 from pipeline import plugins
 from pipeline.config.recipe import PRETRAINED
 from pipeline.config.sections import Evaluate
@@ -56,6 +55,9 @@ STUDY = 0.02
 MIN_PERSONS = 5
 """Fewer persons get no interval."""
 
+Measured = Mapping[float, Mapping[str, pd.DataFrame]]
+"""Rows of metrics/volumes.csv by noise level and contrast."""
+
 
 @dataclass(frozen=True)
 class Gain:
@@ -74,14 +76,13 @@ class Gain:
     @property
     def interval(self) -> tuple[float, float]:
         """95 % interval over the persons; NaN for fewer than `MIN_PERSONS`."""
-        count = len(self.differences)
-        if count < MIN_PERSONS:
+        if len(self.differences) < MIN_PERSONS:
             return np.nan, np.nan
-        half = float(stats.t.ppf(0.975, count - 1)) * float(np.std(self.differences, ddof=1)) / np.sqrt(count)
+        half = half_width(self.differences)
         return self.mean - half, self.mean + half
 
     def text(self, decimals: int) -> str:
-        """Write the mean with its interval and the number of persons with a loss."""
+        """Write the mean, with its interval if there is one."""
         low, high = self.interval
         mean = f"{self.mean:+.{decimals}f}"
         if np.isnan(low):
@@ -104,16 +105,30 @@ def run_folder(name: str, sigma: float, cores: int) -> Path:
     }
     if sigma != STUDY:
         changes["insertion"] = {"kinds": []}
-    path = Path(f"{run}.yaml")
-    path.write_text(yaml.safe_dump(changes, sort_keys=False))
-    command = [sys.executable, "-m", "pipeline", "run", "--configfile", str(CONFIG), "--configfile", str(path)]
     names = ["volumes", "detection_rates", "tissue_agreement"] if sigma == STUDY else ["volumes"]
     targets = [str(folder / "metrics" / f"{one}.csv") for one in names]
-    code = subprocess.run([*command, "--cores", str(cores), "--keep-going", *targets], check=False).returncode
+    run_workflow(changes, ["--configfile", str(CONFIG)], ["--cores", str(cores), "--keep-going", *targets])
+    return folder
+
+
+def run_workflow(configuration: Mapping[str, Any], before: Sequence[str], options: Sequence[str]) -> None:
+    """Run the workflow.
+
+    Args:
+        configuration: the configuration; its file in the current folder is deleted after the run.
+        before: options before it, such as a configuration that it changes.
+        options: further options and targets.
+
+    Raises:
+        SystemExit: the run failed.
+    """
+    path = Path(f"{configuration['run']}.yaml")
+    path.write_text(yaml.safe_dump(dict(configuration), sort_keys=False), encoding="utf-8")
+    command = [sys.executable, "-m", "pipeline", "run", *before, "--configfile", str(path), *options]
+    code = subprocess.run(command, check=False).returncode
     if code:
         raise SystemExit(code)
     path.unlink()
-    return folder
 
 
 def gain(
@@ -138,21 +153,20 @@ def gain(
     return Gain(str(chosen), tuple(difference))
 
 
-def groups(folder: Path) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield the rows of metrics/volumes.csv for each contrast of the test volumes."""
+def groups(folder: Path) -> dict[str, pd.DataFrame]:
+    """Return the rows of metrics/volumes.csv for each contrast of the test volumes."""
     values: Any = VOLUMES.read(folder / "metrics" / "volumes.csv")
     values = values[values["split"] == "test"]
-    for name, beginnings in GROUPS.items():
-        yield name, values[values["volume"].str.startswith(beginnings)]
+    return {name: values[values["volume"].str.startswith(beginnings)] for name, beginnings in GROUPS.items()}
 
 
-def gains_tables(folders: dict[float, Path]) -> str:
+def gains_tables(measured: Measured) -> str:
     """Return the table of gains by contrast, noise level, region and metric."""
     header = ["contrast", "persons", "noise", "best baseline", "PSNR, foreground", "SSIM", "PSNR, interior", "SSIM"]
     lines = []
     for name in GROUPS:
-        for sigma, folder in folders.items():
-            values = dict(groups(folder))[name]
+        for sigma, by_contrast in measured.items():
+            values = by_contrast[name]
             found = {(r, m): gain(values, r, m) for r in ("foreground", "interior") for m in ("psnr", "ssim")}
             psnr = found["foreground", "psnr"]
             cells = [one.text(2 if metric == "psnr" else 3) for (_, metric), one in found.items()]
@@ -160,9 +174,9 @@ def gains_tables(folders: dict[float, Path]) -> str:
     unseen = ["contrast", "GMSD", "HaarPSI"]
     rows = [
         [name, gain(v, "interior", "gmsd", lower_is_better=True).text(4), gain(v, "interior", "haarpsi").text(3)]
-        for name, v in groups(folders[STUDY])
+        for name, v in measured[STUDY].items()
     ]
-    lost = min(min(gain(v, "foreground", "psnr").differences) for _, v in groups(folders[STUDY]))
+    lost = min(min(gain(v, "foreground", "psnr").differences) for v in measured[STUDY].values())
     return "\n\n".join(
         [
             "Network minus best baseline of each image (dB; SSIM), mean [95 % interval over persons]:",
@@ -174,9 +188,9 @@ def gains_tables(folders: dict[float, Path]) -> str:
     )
 
 
-def means_table(folder: Path) -> str:
+def means_table(measured: Measured) -> str:
     """Return the PSNR of all methods over the persons of the first contrast."""
-    name, rows = next(groups(folder))
+    name, rows = next(iter(measured[STUDY].items()))
     chosen: Any = rows[(rows["region"] == "foreground") & (rows["metric"] == "psnr")]
     persons = chosen.pivot_table(index="subject", columns="method", values="value")
     lines = [[method, interval(list(persons[method].items()))] for method in persons]
@@ -232,19 +246,19 @@ def tissue_table(folder: Path) -> str:
     return f"Bias of tissue volumes in ml, {rows['n'].max()} persons:\n\n" + table(["method", *wide.columns], lines)
 
 
-def network_gains(name: str, folders: dict[float, Path]) -> Iterator[NetworkGain]:
+def network_gains(name: str, measured: Measured) -> Iterator[NetworkGain]:
     """Yield the rows of the gains that ship with the network: by contrast, voxel size and noise level.
 
     Noise levels between two measured ones belong to the nearer. The rows begin at half of the lowest level and end at
     1.2 times the highest.
     """
     factor = float(shipped_networks()[name].factor or 1)
-    levels = sorted(folders)
+    levels = sorted(measured)
     edges = [levels[0] / 2, *((low + high) / 2 for low, high in pairwise(levels)), 1.2 * levels[-1]]
     for group in GROUPS:
         smallest, largest = (VOXELS_MM[group],) * 2 if group in VOXELS_MM else CLINICAL_MM
         for low, high, sigma in zip(edges, edges[1:], levels, strict=False):
-            values = dict(groups(folders[sigma]))[group]
+            values = measured[sigma][group]
             psnr, ssim = (gain(values, "foreground", metric) for metric in ("psnr", "ssim"))
             ci_low, ci_high = psnr.interval
             yield NetworkGain(
@@ -275,12 +289,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # The level of the studies first, since the others only add to it.
     order = sorted({*options.sigmas, STUDY}, key=lambda sigma: sigma != STUDY)
     folders = {sigma: run_folder(options.network, sigma, options.cores) for sigma in order}
-    folders = dict(sorted(folders.items()))
+    measured = {sigma: groups(folder) for sigma, folder in sorted(folders.items())}
     study = folders[STUDY]
-    parts = [gains_tables(folders), means_table(study), structures_table(study), tissue_table(study)]
+    parts = [gains_tables(measured), means_table(measured), structures_table(study), tissue_table(study)]
     sys.stdout.write("\n\n".join(parts) + "\n")
     if options.gains:
-        NETWORK_GAINS.write(options.gains, network_gains(options.network, folders))
+        NETWORK_GAINS.write(options.gains, network_gains(options.network, measured))
 
 
 if __name__ == "__main__":

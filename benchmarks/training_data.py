@@ -11,7 +11,6 @@ differences of PSNR to the best baseline of each image, 95 % intervals over pers
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ import matplotlib.pyplot as plt
 import yaml
 
 from benchmarks.several_scans import table
-from benchmarks.shipped_networks import CONFIG, Gain, gain, groups
+from benchmarks.shipped_networks import CONFIG, Gain, gain, groups, run_workflow
 
 TRAINING = Path("examples/zoo/mri-x4.yaml")
 METHOD = "rrdb_l1"
@@ -78,16 +77,9 @@ def gains(name: str, steps: int, cores: int) -> dict[str, Gain]:
         SystemExit: the run failed.
     """
     values = configuration(name, steps)
-    path = Path(f"{values['run']}.yaml")
-    path.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-    command = [sys.executable, "-m", "pipeline", "run", "--configfile", str(path), "--cores", str(cores)]
-    code = subprocess.run(command, check=False).returncode
-    if code:
-        raise SystemExit(code)
-    path.unlink()
-    return {
-        group: gain(rows, "interior", "psnr", method=METHOD) for group, rows in groups(Path("results") / values["run"])
-    }
+    run_workflow(values, [], ["--cores", str(cores)])
+    measured = groups(Path("results") / values["run"])
+    return {group: gain(rows, "interior", "psnr", method=METHOD) for group, rows in measured.items()}
 
 
 def draw(found: Mapping[str, Mapping[str, Gain]], output: Path) -> None:
