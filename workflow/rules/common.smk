@@ -133,14 +133,27 @@ if workflow.storage_settings.default_storage_provider is not None:
         "system. Remove the option; the target `store` copies the results to S3, see docs/storage.md."
     )
 
+# The image of --software-deployment-method apptainer. None is published: users build it, see docs/containers.md.
+IMAGE = "brainsr.sif"
+METHODS = workflow.deployment_settings.deployment_method
+if DeploymentMethod.APPTAINER in METHODS and not Path(IMAGE).is_file():
+    raise WorkflowError(
+        f"{Path(IMAGE).absolute()}: no such image. Build it in a checkout (apptainer build brainsr.sif apptainer.def) "
+        "and copy or link it to the folder in which Snakemake runs."
+    )
+
+
+container: IMAGE
+
+
 # Make the package importable in jobs: under conda, Snakemake removes an inherited PYTHONPATH. If Snakemake was called by
 # its path, the folder of its Python is not on the PATH; it is prepended if that Python has the packages.
 PROGRAMS = str(Path(sys.executable).parent)
-HAS_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+HAS_OWN_PYTHON = METHODS & {DeploymentMethod.CONDA, DeploymentMethod.APPTAINER}
 PREFIX = f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(WORKFLOW_FOLDER))}; "
 if (
     PROGRAMS not in os.environ.get("PATH", "").split(os.pathsep)
-    and not HAS_CONDA
+    and not HAS_OWN_PYTHON
     and find_spec("torch")
 ):
     PREFIX += f'export PATH={shlex.quote(PROGRAMS)}:"$PATH"; '
