@@ -90,6 +90,10 @@ class Recipe(Section):
     noise_sigma_range: Annotated[tuple[Fraction, Fraction] | None, Field()] = (0.0, 0.06)
     """range of the noise level of training patches, drawn uniformly, as fractions of the normalised range; null uses
     degrade.noise_sigma"""
+    neighbours: Annotated[int, Field(ge=0, le=2)] = 0
+    """number of neighbouring slices on each side of the restored slice that the network is given. They reduce noise.
+    For a tenth of the patches each slice is its own neighbour, so that the network restores single slices as well; for
+    others the neighbours are farther away, as in scans with thicker slices"""
     degradations: tuple[Degradation, ...] = ()
     """alternative forward models, one of which is drawn for every patch; [] uses that of each volume"""
     ratio_range: tuple[Ratio, Ratio] | None = None
@@ -164,6 +168,8 @@ class Recipe(Section):
         low, high = self.ratio_range
         if low > high:
             raise ValueError(f"ratio_range: [{low}, {high}] must be ascending")
+        if self.neighbours:
+            raise ValueError("ratio_range: networks of any ratio are given no neighbouring slices; set neighbours: 0")
         if not self.noise_map:
             raise ValueError("ratio_range: a network of any ratio is given the noise level; set noise_map: true")
         if self.starts_from == SCRATCH and self.architecture != "fast_edsr":

@@ -109,7 +109,7 @@ class AnyRatioSampler(PatchSampler):
             filled, _ = measured_pair(model.terms, *region[:3], _not_zero(region[3]), *region[4:])
             noisy = np.where(filled[0] > MIN_COVERED, noisy, np.float32(0))
         operator = _operator(model, cut, weights, (place[0], line.columns))
-        patch = Patch(noisy @ weights.T, reference, sigma, operator, slice_sampling(model))
+        patch = Patch((noisy @ weights.T)[None], reference, sigma, operator, slice_sampling(model))
         return _flipped(patch, *generator.integers(2, size=2))
 
 
@@ -172,7 +172,7 @@ def _flipped(patch: Patch, rows: int, columns: int) -> Patch:
     down, right = (slice(None, None, -1 if reverse else 1) for reverse in (rows, columns))
     operator = tuple((first[down, down], second[right, right]) for first, second in patch.operator)
     return patch._replace(
-        measured=patch.measured[down, right], reference=patch.reference[down, right], operator=operator
+        measured=patch.measured[:, down, right], reference=patch.reference[down, right], operator=operator
     )
 
 

@@ -13,7 +13,7 @@ from pipeline.config.recipe import Recipe
 from pipeline.errors import about
 from pipeline.formats.io.container import read_image
 from pipeline.image.stack import upright
-from pipeline.inference.volume import DURING_TRAINING, restore_excerpt, restore_volume
+from pipeline.inference.volume import restore_excerpt
 from pipeline.models.generator import Generator
 from pipeline.physics.excerpts import Excerpt, excerpt
 from pipeline.physics.grid import crop_to, padded_size
@@ -53,12 +53,11 @@ def validate(network: Generator, excerpts: Sequence[Excerpt]) -> ValidationResul
 
 def _diversity(network: Generator, one: Excerpt, result: np.ndarray) -> float:
     """Return the change of the first slice of a result, or of a block, relative to a darkening of the input."""
-    count, axis = one.min_slices, one.slice_axis
-    first = np.take(one.lr, range(count), axis)
-    before = np.take(result, range(padded_size(count, one.model.factors[axis])), axis)
-    given = (one.model.factors, axis, DURING_TRAINING, one.model.noise_sigma)
-    darkened = restore_volume(network, DARKENED * first, *given, model=one.model)
-    change, given = (float(np.sqrt(np.mean(array**2))) for array in (darkened - before, (1 - DARKENED) * first))
+    axis, dark = one.slice_axis, one.first(DARKENED)
+    before = np.take(result, range(padded_size(one.min_slices, one.model.factors[axis])), axis)
+    darkened = restore_excerpt(network, dark)
+    difference = (1 / DARKENED - 1) * dark.lr
+    change, given = (float(np.sqrt(np.mean(array**2))) for array in (darkened - before, difference))
     return change / given if given else 0.0
 
 
