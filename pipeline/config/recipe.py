@@ -168,8 +168,6 @@ class Recipe(Section):
         low, high = self.ratio_range
         if low > high:
             raise ValueError(f"ratio_range: [{low}, {high}] must be ascending")
-        if self.neighbours:
-            raise ValueError("ratio_range: networks of any ratio are given no neighbouring slices; set neighbours: 0")
         if not self.noise_map:
             raise ValueError("ratio_range: a network of any ratio is given the noise level; set noise_map: true")
         if self.starts_from == SCRATCH and self.architecture != "fast_edsr":

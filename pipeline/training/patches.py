@@ -190,7 +190,7 @@ class PatchSampler:
             reference, mask[fine]
         )
         if is_stripped:  # flipped with the slices
-            coarse = np.concatenate([coarse, covered_voxels(read(given, fine), factors)])
+            coarse = np.concatenate([coarse, covered_voxels(read(given, fine), factors).astype(np.float32)])
         coarse, reference = _padded(coarse, reference, self._recipe.patch_lr, factors)
         operator = patch_operator(
             model.operators, model.whole_factors, model.spacing_mm, model.slice_axis, cut, self._recipe.patch_lr

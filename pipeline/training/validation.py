@@ -15,7 +15,7 @@ from pipeline.formats.io.container import read_image
 from pipeline.image.stack import upright
 from pipeline.inference.volume import restore_excerpt
 from pipeline.models.generator import Generator
-from pipeline.physics.excerpts import Excerpt, excerpt
+from pipeline.physics.excerpts import Excerpt, contiguous_excerpt, excerpt
 from pipeline.physics.grid import crop_to, padded_size
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.training.dial import METRICS
@@ -33,8 +33,10 @@ DARKENED = 0.9
 
 def validation_excerpts(hr: Path, lr: Path, recipe: Recipe) -> list[Excerpt]:
     """Read the validation slices of a volume; for networks of any ratio, at several ratios."""
+    # The neighbours of planes across thick slices are in the excerpt itself, which has another ratio than the volume.
+    cut_out = excerpt if recipe.ratio_range is None or recipe.neighbours == 0 else contiguous_excerpt
     with about(f"validation volume {hr}"):
-        found = excerpt(read_image(hr), read_image(lr, LowResolutionImage), VALIDATION_SLICES)
+        found = cut_out(read_image(hr), read_image(lr, LowResolutionImage), VALIDATION_SLICES)
     if recipe.ratio_range is None:
         return [found]
     return [found.with_ratio(float(ratio)) for ratio in np.geomspace(*recipe.ratio_range, VALIDATION_RATIOS)]
