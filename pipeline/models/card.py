@@ -161,8 +161,8 @@ def _neighbours(count: int) -> list[str]:
     if not count:
         return []
     return [
-        f"- Input: each slice with {count} neighbours on each side; missing slices, at the ends of a volume or around a",
-        "  single slice, are repetitions of the nearest one",
+        f"- Input: each slice with {count} neighbours on each side; missing slices, at the ends of a volume or around",
+        "  a single slice, are repetitions of the nearest one",
     ]
 
 
