@@ -35,7 +35,7 @@ from pipeline.statistics.bland_altman import bland_altman
 from pipeline.tables.membrane_agreement import MembraneAgreement
 from pipeline.tables.membranes import MEMBRANES, NeuronSegmentation
 
-SIGMAS = (1.0, 4.0)
+SIGMAS = (1, 4)
 """Smallest and largest scale of the features, in voxels; the scales in between are their doubles."""
 TREES = 40
 MAX_DEPTH = 12
@@ -131,7 +131,7 @@ def segment(forest: RandomForestClassifier, volume: NDArray[np.floating]) -> NDA
     """
     features = _features(volume)
     chunks = range(0, len(features), CHUNK)
-    found = [forest.predict_proba(features[start : start + CHUNK])[:, 1] for start in chunks]
+    found = [np.asarray(forest.predict_proba(features[start : start + CHUNK]))[:, 1] for start in chunks]
     membranes = np.concatenate(found).astype(np.float32).reshape(volume.shape)
     distances = ndimage.gaussian_filter(ndimage.distance_transform_edt(membranes < MEMBRANE), SMOOTHING)
     peaks = peak_local_max(np.asarray(distances), min_distance=SEED_DISTANCE, exclude_border=False)

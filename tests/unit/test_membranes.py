@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,7 +39,8 @@ def cells() -> tuple[NDArray[np.uint8], NDArray[np.uint16]]:
     voxels = np.stack(np.meshgrid(*map(np.arange, SHAPE), indexing="ij"), axis=-1)
     centres = np.stack(np.meshgrid(*(np.arange(PITCH // 2, size, PITCH) for size in SHAPE), indexing="ij"), axis=-1)
     moved = centres.reshape(-1, 3) + generator.uniform(-3, 3, (centres.size // 3, 3))
-    distances, nearest = KDTree(moved).query(voxels, k=2)
+    found: Any = KDTree(moved).query(voxels, k=2)
+    distances, nearest = found
     noise = generator.normal(0, 8, SHAPE)
     grey = np.where(distances[..., 1] - distances[..., 0] < 2, 60, 180) + noise
     return grey.clip(0, 255).astype(np.uint8), nearest[..., 0].astype(np.uint16) + 1
