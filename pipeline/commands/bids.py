@@ -104,6 +104,10 @@ def bids(
         resources=Resources(device=device, gpu=0 if device == "cpu" else 1, memory_mb=memory_mb),
     )
     output = output_dir.absolute()
+    if app.level == "group":
+        app = with_failures(app, output)
+        if not app.restorable:
+            raise UserError(f"OUTPUT_DIR: {output} contains no restored image; run the level participant first.")
     with locked(output / LOCK) as lock:
         describe(app, output)
         return run_level(app, output, options, lock)
@@ -186,10 +190,6 @@ def run_level(app: BidsApp, output: Path, options: Sequence[str], lock: int | No
     Raises:
         UserError: lists the images that were not restored.
     """
-    if app.level == "group":
-        app = with_failures(app, output)
-        if not app.restorable:
-            raise UserError(f"OUTPUT_DIR: {output} contains no restored image; run the level participant first.")
     status = run_workflow(app, output, options, lock)
     if app.level == "participant" and status != 0:
         finished = with_failures(app, output)

@@ -67,10 +67,10 @@ def _restoration(report: BidsReport, method: str, books: Bibliography) -> Paragr
     checksum = f"SHA-256 of its weights: {here[0].weights_sha256}."
     network = f"Images were restored by the network {method}{books.cite_text(shipped.citation) if shipped else ''}"
     trained = f", trained on {shipped.network.trained_on}" if shipped else ""
-    noise_map = " The noise level of each image was estimated and given to the network."
+    estimated = " The noise level of each image was estimated."
     return Paragraph(
         f"Restoration by {method}",
-        f"{network}{trained}{books.cite('esrgan') if shipped else ''}. {enlarged}{noise_map if noise else ''}{levels} "
+        f"{network}{trained}{books.cite('esrgan') if shipped else ''}. {enlarged}{estimated if noise else ''}{levels} "
         f"{checksum}",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,4 +90,5 @@ def _on_grid(
     """Interpolate a slice on the grid of the result: the grids share the faces of their outer voxels."""
     centres = [(np.arange(size) + 0.5) / factor - 0.5 for size, factor in zip(shape, factors, strict=True)]
     grid = np.meshgrid(*centres, indexing="ij")
-    return ndimage.map_coordinates(values, grid, order=order, mode="nearest")
+    found: Any = ndimage.map_coordinates(values, grid, order=order, mode="nearest")
+    return found
