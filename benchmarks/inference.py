@@ -204,7 +204,7 @@ def slices_case(
         if name == "torch" or find_spec(name)
     }
     runs: dict[str, Callable[[], Any]] = {
-        name: partial(engine.restore, middle, SIGMA) for name, engine in engines.items()
+        name: partial(engine.restore, middle[:, None], SIGMA) for name, engine in engines.items()
     }
     expected = theirs(Asked(middle, returned=True))
     changed = {name: float(np.abs(run() - expected).max()) for name, run in runs.items()}
@@ -212,8 +212,8 @@ def slices_case(
     if "openvino" in engines:
         # Exceeds the error bound, and is therefore optional.
         lower = engine_for(copy.deepcopy(network), Infer(backend="openvino", precision="bfloat16", threads=threads))
-        runs["openvino, bfloat16"] = partial(lower.restore, middle, SIGMA)
-        changed["openvino, bfloat16"] = float(np.abs(lower.restore(middle, SIGMA) - expected).max())
+        runs["openvino, bfloat16"] = partial(lower.restore, middle[:, None], SIGMA)
+        changed["openvino, bfloat16"] = float(np.abs(lower.restore(middle[:, None], SIGMA) - expected).max())
     seconds = interleaved({"peer": partial(theirs, Asked(middle)), **runs}, rounds)
     work = len(middle) * network_flops(network, *middle.shape[1:]) / 1e9
     size = " x ".join(map(str, middle.shape[1:]))

@@ -1,12 +1,14 @@
-"""Gains of a network that ships, over persons on whom it was not trained, by contrast and noise level.
+"""Gains of a network that ships, over persons on whom it was not trained, by contrast, factor and noise level.
 
     python -m benchmarks.shipped_networks mri-x4 --gains gains.csv
+    python -m benchmarks.shipped_networks mri-thick --factors 3 4 5.5 --sigmas 0.02 --gains gains.csv
 
-Runs examples/persons.yaml once for each noise level, in results/persons-NAME-PERCENT, without its reports; finished
-runs are only read. Structures are inserted, and tissues measured, at the noise level of persons.yaml. Baselines are
-tuned for each noise level, and each image is compared with the best of them for this image, region and metric, which
-favours the baselines. The tables are printed in Markdown, with 95 % intervals over persons (Student's t) where there
-are at least five; --gains writes the gains over the foreground as a table for `python -m pipeline.models.zoo`.
+Runs examples/persons.yaml, or for networks that restore thick slices examples/persons-thick.yaml, once for each factor
+and noise level, in results/persons-NAME-FACTOR-PERCENT, without its reports; finished runs are only read. Structures
+are inserted, and tissues measured, at the factor and noise level of these files. Baselines are tuned for each run, and
+each image is compared with the best of them for this image, region and metric, which favours the baselines. The tables
+are printed in Markdown, with 95 % intervals over persons (Student's t) where there are at least five; --gains writes
+the gains over the foreground as a table for `python -m pipeline.models.zoo`.
 """
 
 from __future__ import annotations
@@ -16,9 +18,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -36,7 +38,8 @@ from pipeline.tables.network_gains import NETWORK_GAINS, NetworkGain
 from pipeline.tables.tissue_agreement import TISSUE_AGREEMENT
 from pipeline.tables.volumes import VOLUMES
 
-CONFIG = Path("examples/persons.yaml")
+CONFIGS = {"in_plane": Path("examples/persons.yaml"), "through_plane": Path("examples/persons-thick.yaml")}
+"""Configuration by the axes that a network enlarges."""
 GROUPS = {
     "T1, without skull": ("oasis-", "mne-seeg"),
     "T1, whole head": ("s1-t1",),
@@ -50,13 +53,21 @@ VOXELS_MM = {"T1, without skull": 1.0, "T1, whole head": 1.0}
 CLINICAL_MM = (0.5, 0.9)
 SUFFIXES = {"T1": "T1w", "T2": "T2w", "FLAIR": "FLAIR"}
 SEED = 2026
-STUDY = 0.02
-"""Noise level at which structures are inserted and tissues are measured."""
+STUDY_FACTOR, STUDY_SIGMA = 4.0, 0.02
+"""Factor, of networks for any, and noise level at which structures are inserted and tissues are measured."""
 MIN_PERSONS = 5
 """Fewer persons get no interval."""
 
-Measured = Mapping[float, Mapping[str, pd.DataFrame]]
-"""Rows of metrics/volumes.csv by noise level and contrast."""
+
+class Setting(NamedTuple):
+    """Factor of the degradation, and noise level as a fraction of the intensity range."""
+
+    factor: float
+    sigma: float
+
+
+Measured = Mapping[Setting, Mapping[str, pd.DataFrame]]
+"""Rows of metrics/volumes.csv by setting and contrast."""
 
 
 @dataclass(frozen=True)
@@ -90,24 +101,32 @@ class Gain:
         return f"{mean} [{low:+.{decimals}f}, {high:+.{decimals}f}]"
 
 
-def run_folder(name: str, sigma: float, cores: int) -> Path:
-    """Run the workflow for a noise level, unless it has been run, and return the folder of its results.
+def run_folder(name: str, setting: Setting, study: Setting, cores: int) -> Path:
+    """Run the workflow for a setting, unless it has been run, and return the folder of its results.
+
+    Args:
+        name: of the network.
+        setting: of the run.
+        study: the setting at which structures are inserted and tissues are measured.
+        cores: number of cores.
 
     Raises:
         SystemExit: the run failed.
     """
-    run = f"persons-{name}-{sigma * 100:g}"
+    run = f"persons-{name}-{setting.factor:g}-{setting.sigma * 100:g}"
     folder = Path("results") / run
     changes: dict[str, object] = {
         "run": run,
         "train": {"initial_weights": name},
-        "degrade": {"factor": shipped_networks()[name].factor, "noise_sigma": sigma},
+        "degrade": {"factor": setting.factor, "noise_sigma": setting.sigma},
     }
-    if sigma != STUDY:
+    if setting != study:
         changes["insertion"] = {"kinds": []}
-    names = ["volumes", "detection_rates", "tissue_agreement"] if sigma == STUDY else ["volumes"]
+    direction = shipped_networks()[name].direction
+    names = ["volumes", *(["tissue_agreement"] if setting == study else [])]
+    names += ["detection_rates"] if setting == study and direction == "in_plane" else []
     targets = [str(folder / "metrics" / f"{one}.csv") for one in names]
-    run_workflow(changes, ["--configfile", str(CONFIG)], ["--cores", str(cores), "--keep-going", *targets])
+    run_workflow(changes, ["--configfile", str(CONFIGS[direction])], ["--cores", str(cores), "--keep-going", *targets])
     return folder
 
 
@@ -154,52 +173,58 @@ def gain(
 
 
 def groups(folder: Path) -> dict[str, pd.DataFrame]:
-    """Return the rows of metrics/volumes.csv for each contrast of the test volumes."""
+    """Return the rows of metrics/volumes.csv for each contrast of the test volumes, if there are any."""
     values: Any = VOLUMES.read(folder / "metrics" / "volumes.csv")
     values = values[values["split"] == "test"]
-    return {name: values[values["volume"].str.startswith(beginnings)] for name, beginnings in GROUPS.items()}
+    found = {name: values[values["volume"].str.startswith(beginnings)] for name, beginnings in GROUPS.items()}
+    return {name: rows for name, rows in found.items() if len(rows)}
 
 
-def gains_tables(measured: Measured) -> str:
-    """Return the table of gains by contrast, noise level, region and metric."""
-    header = ["contrast", "persons", "noise", "best baseline", "PSNR, foreground", "SSIM", "PSNR, interior", "SSIM"]
+def gains_tables(measured: Measured, study: Setting) -> str:
+    """Return the table of gains by contrast, factor, noise level, region and metric."""
+    header = ["contrast", "persons", "factor", "noise", "best baseline", "PSNR, foreground", "SSIM"]
+    header += ["PSNR, interior", "SSIM"]
     lines = []
-    for name in GROUPS:
-        for sigma, by_contrast in measured.items():
+    for name in measured[study]:
+        for (factor, sigma), by_contrast in measured.items():
             values = by_contrast[name]
             found = {(r, m): gain(values, r, m) for r in ("foreground", "interior") for m in ("psnr", "ssim")}
             psnr = found["foreground", "psnr"]
             cells = [one.text(2 if metric == "psnr" else 3) for (_, metric), one in found.items()]
-            lines.append([name, len(psnr.differences), f"{sigma:.0%}", psnr.baseline, *cells])
+            lines.append([name, len(psnr.differences), f"{factor:g}", f"{sigma:.0%}", psnr.baseline, *cells])
     unseen = ["contrast", "GMSD", "HaarPSI"]
     rows = [
         [name, gain(v, "interior", "gmsd", lower_is_better=True).text(4), gain(v, "interior", "haarpsi").text(3)]
-        for name, v in measured[STUDY].items()
+        for name, v in measured[study].items()
     ]
-    lost = min(min(gain(v, "foreground", "psnr").differences) for v in measured[STUDY].values())
+    lost = min(min(gain(v, "foreground", "psnr").differences) for v in measured[study].values())
+    where = f"factor {study.factor:g}, {study.sigma:.0%} noise"
     return "\n\n".join(
         [
             "Network minus best baseline of each image (dB; SSIM), mean [95 % interval over persons]:",
             table(header, lines),
-            f"Lowest difference of PSNR of a person at {STUDY:.0%} noise: {lost:+.2f} dB.",
-            f"Metrics that no loss contains, interior, {STUDY:.0%} noise; positive is better:",
+            f"Lowest difference of PSNR of a person at {where}: {lost:+.2f} dB.",
+            f"Metrics that no loss contains, interior, {where}; positive is better:",
             table(unseen, rows),
         ]
     )
 
 
-def means_table(measured: Measured) -> str:
+def means_table(measured: Measured, study: Setting) -> str:
     """Return the PSNR of all methods over the persons of the first contrast."""
-    name, rows = next(iter(measured[STUDY].items()))
+    name, rows = next(iter(measured[study].items()))
     chosen: Any = rows[(rows["region"] == "foreground") & (rows["metric"] == "psnr")]
     persons = chosen.pivot_table(index="subject", columns="method", values="value")
     lines = [[method, interval(list(persons[method].items()))] for method in persons]
-    return f"PSNR over the foreground in dB, {name}, {STUDY:.0%} noise:\n\n" + table(["method", "PSNR"], lines)
+    title = f"PSNR over the foreground in dB, {name}, factor {study.factor:g}, {study.sigma:.0%} noise:"
+    return f"{title}\n\n" + table(["method", "PSNR"], lines)
 
 
 def structures_table(folder: Path) -> str:
-    """Return the detection rates of inserted structures."""
+    """Return the detection rates of inserted structures; empty where none were inserted."""
     places = sorted((folder / "inserted").glob("*.places.csv"))
+    if not places:
+        return ""
     volumes = [
         (DETECTION_COUNTS.read(one.with_name(one.name.replace(".places", ""))), INSERTED_PLACES.read(one))
         for one in places
@@ -247,28 +272,27 @@ def tissue_table(folder: Path) -> str:
 
 
 def network_gains(name: str, measured: Measured) -> Iterator[NetworkGain]:
-    """Yield the rows of the gains that ship with the network: by contrast, voxel size and noise level.
+    """Yield the rows of the gains that ship with the network: by contrast, factor, voxel size and noise level.
 
-    Noise levels between two measured ones belong to the nearer. The rows begin at half of the lowest level and end at
-    1.2 times the highest.
+    Factors and noise levels between two measured ones belong to the nearer; see `_ranges`.
     """
-    factor = float(shipped_networks()[name].factor or 1)
-    levels = sorted(measured)
-    edges = [levels[0] / 2, *((low + high) / 2 for low, high in pairwise(levels)), 1.2 * levels[-1]]
-    for group in GROUPS:
-        smallest, largest = (VOXELS_MM[group],) * 2 if group in VOXELS_MM else CLINICAL_MM
-        for low, high, sigma in zip(edges, edges[1:], levels, strict=False):
-            values = measured[sigma][group]
+    any_factor = shipped_networks()[name].factor is None
+    factors = _ranges({factor for factor, _ in measured}, 0.8)
+    for (factor, sigma), by_contrast in measured.items():
+        levels = _ranges({one.sigma for one in measured if one.factor == factor}, 0.5)
+        low, high = factors[factor] if any_factor else (factor, factor)
+        for group, values in by_contrast.items():
+            smallest, largest = (VOXELS_MM[group],) * 2 if group in VOXELS_MM else CLINICAL_MM
             psnr, ssim = (gain(values, "foreground", metric) for metric in ("psnr", "ssim"))
             ci_low, ci_high = psnr.interval
             yield NetworkGain(
                 contrast=SUFFIXES[group.split(",", maxsplit=1)[0]],
-                factor_min=factor,
-                factor_max=factor,
-                voxel_min=smallest * factor,
-                voxel_max=largest * factor,
-                sigma_min=low,
-                sigma_max=high,
+                factor_min=low,
+                factor_max=high,
+                voxel_min=smallest * low,
+                voxel_max=largest * high,
+                sigma_min=levels[sigma][0],
+                sigma_max=levels[sigma][1],
                 persons=len(psnr.differences),
                 baseline=psnr.baseline,
                 psnr_gain=psnr.mean,
@@ -278,21 +302,35 @@ def network_gains(name: str, measured: Measured) -> Iterator[NetworkGain]:
             )
 
 
+def _ranges(measured: set[float], lowest: float) -> dict[float, tuple[float, float]]:
+    """Return the range of values that belong to each measured value, the nearest one.
+
+    The lowest range begins at the fraction `lowest` of the lowest value, and the last ends at 1.2 times the highest.
+    """
+    values = sorted(measured)
+    edges = [lowest * values[0], *((low + high) / 2 for low, high in pairwise(values)), 1.2 * values[-1]]
+    return dict(zip(values, pairwise(edges), strict=True))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the workflow for each noise level and print the tables."""
+    """Run the workflow for each setting and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("network", help="name of a network that ships")
-    parser.add_argument("--sigmas", type=float, nargs="+", default=[0.01, STUDY, 0.05], help="noise levels")
+    parser.add_argument("--sigmas", type=float, nargs="+", default=[0.01, STUDY_SIGMA, 0.05], help="noise levels")
+    parser.add_argument("--factors", type=float, nargs="+", default=[STUDY_FACTOR], help="of networks for any factor")
     parser.add_argument("--gains", type=Path, help="CSV file of gains to write")
     parser.add_argument("--cores", type=int, default=2)
     options = parser.parse_args(arguments)
-    # The level of the studies first, since the others only add to it.
-    order = sorted({*options.sigmas, STUDY}, key=lambda sigma: sigma != STUDY)
-    folders = {sigma: run_folder(options.network, sigma, options.cores) for sigma in order}
-    measured = {sigma: groups(folder) for sigma, folder in sorted(folders.items())}
-    study = folders[STUDY]
-    parts = [gains_tables(measured), means_table(measured), structures_table(study), tissue_table(study)]
-    sys.stdout.write("\n\n".join(parts) + "\n")
+    factor = shipped_networks()[options.network].factor
+    study = Setting(STUDY_FACTOR if factor is None else float(factor), STUDY_SIGMA)
+    factors = options.factors if factor is None else [study.factor]
+    # The setting of the studies first, since the others only add to it.
+    order = sorted({study, *map(Setting._make, product(factors, options.sigmas))}, key=lambda one: (one != study, one))
+    folders = {setting: run_folder(options.network, setting, study, options.cores) for setting in order}
+    measured = {setting: groups(folder) for setting, folder in sorted(folders.items())}
+    tables = [gains_tables(measured, study), means_table(measured, study)]
+    tables += [structures_table(folders[study]), tissue_table(folders[study])]
+    sys.stdout.write("\n\n".join(filter(None, tables)) + "\n")
     if options.gains:
         NETWORK_GAINS.write(options.gains, network_gains(options.network, measured))
 

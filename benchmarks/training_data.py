@@ -24,7 +24,7 @@ import matplotlib.pyplot as plt
 import yaml
 
 from benchmarks.several_scans import table
-from benchmarks.shipped_networks import CONFIG, Gain, gain, groups, run_workflow
+from benchmarks.shipped_networks import CONFIGS, Gain, gain, groups, run_workflow
 
 TRAINING = Path("examples/zoo/mri-x4.yaml")
 METHOD = "rrdb_l1"
@@ -45,7 +45,7 @@ SHOWN = ("T1, without skull", "T1, clinical", "T2, clinical", "FLAIR, clinical")
 def configuration(name: str, steps: int) -> dict[str, Any]:
     """Return the configuration of the run for a set of training data."""
     values = yaml.safe_load(TRAINING.read_text(encoding="utf-8"))
-    tests = yaml.safe_load(CONFIG.read_text(encoding="utf-8"))["volumes"]
+    tests = yaml.safe_load(CONFIGS["in_plane"].read_text(encoding="utf-8"))["volumes"]
     kept = [
         one
         for one in values["volumes"]

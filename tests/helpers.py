@@ -231,4 +231,4 @@ def restore_slice(network: Any, image: NDArray[np.float32], sigma: float) -> NDA
     from pipeline.config.sections import Infer
     from pipeline.inference.forward_pass import engine_for
 
-    return engine_for(network, Infer(backend="torch")).restore(image, sigma)
+    return engine_for(network, Infer(backend="torch")).restore(image[..., None, :, :], sigma)

@@ -90,6 +90,10 @@ class Recipe(Section):
     noise_sigma_range: Annotated[tuple[Fraction, Fraction] | None, Field()] = (0.0, 0.06)
     """range of the noise level of training patches, drawn uniformly, as fractions of the normalised range; null uses
     degrade.noise_sigma"""
+    neighbours: Annotated[int, Field(ge=0, le=2)] = 0
+    """number of neighbouring slices on each side of the restored slice that the network is given. They reduce noise.
+    For a tenth of the patches each slice is its own neighbour, so that the network restores single slices as well; for
+    others the neighbours are farther away, as in scans with thicker slices"""
     degradations: tuple[Degradation, ...] = ()
     """alternative forward models, one of which is drawn for every patch; [] uses that of each volume"""
     ratio_range: tuple[Ratio, Ratio] | None = None

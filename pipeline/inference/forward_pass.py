@@ -48,15 +48,16 @@ class Engine:
         """Pass low-resolution slices through the network.
 
         Args:
-            images: normalised intensities, one slice (rows, columns), or several of one size along leading axes.
+            images: normalised intensities, shape (..., depth, rows, columns): a slice between its neighbours, as many
+                as the network is given (`Shape.depth`), or several of them along leading axes.
             sigma: standard deviation of the noise, as a fraction of the normalised range.
 
         Returns:
             The restored slices, float32, with the same leading axes.
         """
-        flat = np.array(images, dtype=np.float32).reshape(-1, *images.shape[-2:])
+        flat = np.array(images, dtype=np.float32).reshape(-1, *images.shape[-3:])
         restored = self.compute(flat, sigma)
-        return restored.reshape(*images.shape[:-2], *restored.shape[-2:])
+        return restored.reshape(*images.shape[:-3], *restored.shape[-2:])
 
 
 _ready: WeakKeyDictionary[nn.Module, tuple[Any, Engine]] = WeakKeyDictionary()
@@ -100,7 +101,7 @@ def log_precision_change(network: Any, settings: Infer, image: NDArray[np.float3
     Args:
         network: as in `engine_for`.
         settings: the section `infer`.
-        image: the part, normalised intensities, shape (rows, columns).
+        image: the part, normalised intensities, shape (depth, rows, columns); see `Engine.restore`.
         sigma: as in `Engine.restore`.
         what: description of the part.
     """

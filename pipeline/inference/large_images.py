@@ -44,6 +44,7 @@ from pipeline.inference.domain import outside_domain
 from pipeline.inference.error_map import UncertaintyKind
 from pipeline.inference.forward_pass import engine_for, log_precision_change
 from pipeline.inference.memory import device_of
+from pipeline.inference.neighbours import without_neighbours
 from pipeline.inference.result_check import Agreement, agreement_of, cell_means, check_agreement, without_outliers
 from pipeline.inference.tiles import Tiling, restored_blocks
 from pipeline.inference.tta import MAX_AUGMENTATIONS, restore_augmented, restore_averaged
@@ -243,11 +244,12 @@ class _Job:
             bar.update()
             values = normalised(part, intensity)
             within = limited(values)
+            given = without_neighbours(within.values, network.shape.neighbours)
             if self._uncertainty is not None:
-                results = restore_augmented(engine, within.values, channel.noise_sigma, MAX_AUGMENTATIONS)
+                results = restore_augmented(engine, given, channel.noise_sigma, MAX_AUGMENTATIONS)
                 mean = within.added_to(np.mean(results[:augmentations], axis=0), tiling.factors)
                 return self._uncertainty.of(mean, values, np.std(results, axis=0), tiling.factors)
-            restored = restore_averaged(engine, within.values, channel.noise_sigma, augmentations)
+            restored = restore_averaged(engine, given, channel.noise_sigma, augmentations)
             restored = within.added_to(restored, tiling.factors)
             again = intensity.to_physical(cell_means(restored, tiling.factors))
             physical = without_outliers(physical_values(part, intensity), values)
@@ -261,7 +263,8 @@ class _Job:
         if settings.precision != FULL_PRECISION:
             middle = [tiles[len(tiles) // 2] for tiles in (tiling.along(0), tiling.along(1))]
             values = normalised(read_finite(self._image, plane, *middle), intensity)
-            log_precision_change(network, settings, limited(values).values, channel.noise_sigma, "the middle tile")
+            given = without_neighbours(limited(values).values, network.shape.neighbours)
+            log_precision_change(network, settings, given, channel.noise_sigma, "the middle tile")
         array, stored = open_level(self._group, "0"), _stored_intensity(intensity, self._uncertainty)
         for rows, columns, values in restored_blocks(read, tiling, restore, self.progress.row):
             array[(*plane, rows, columns)], clipped = stored.to_stored(values)

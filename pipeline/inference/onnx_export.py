@@ -62,9 +62,21 @@ def _properties(weights: Weights, network: Generator) -> dict[str, str]:
     return {
         "name": weights.name if shipped else weights.path.name,
         "licence": shipped.licence if shipped else "not stated",
+        "slices": _slices(network),
         "enlargement": json.dumps({"rows": network.shape.factors[0], "columns": network.shape.factors[1]}),
         "intensities": INTENSITIES,
     }
+
+
+def _slices(network: Generator) -> str:
+    """Return what the channels of the input `image` are."""
+    depth = network.shape.depth
+    if depth == 1:
+        return "image has one channel, the slice that is restored"
+    return (
+        f"image has {depth} channels, consecutive slices of which the middle one is restored; slices that are missing "
+        "at the ends of a volume, or for a single slice, are repetitions of the nearest one"
+    )
 
 
 def largest_difference(content: bytes, network: Generator) -> float | None:
@@ -81,7 +93,7 @@ def largest_difference(content: bytes, network: Generator) -> float | None:
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     names, generator, differences = [one.name for one in session.get_inputs()], torch.Generator().manual_seed(0), []
     for batch, rows, columns in CHECKED_SIZES:
-        image = torch.rand((batch, 1, rows, columns), generator=generator)
+        image = torch.rand((batch, network.shape.depth, rows, columns), generator=generator)
         inputs = {
             "image": image,
             "sigma": torch.linspace(0.05, 0.0, batch),

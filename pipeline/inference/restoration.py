@@ -103,7 +103,7 @@ def restore_uncorrected(
     sigma = noise_sigma(image, noise, settings)
     factors, axis = image.forward_model.factors, image.slice_axis
     background = _background_of(image, networks, settings)
-    options = (settings, sigma, networks[0].record.self_ensemble, background, image.forward_model)
+    options = (settings, sigma, networks[0].record.self_ensemble, background, image.stack_model)
     if with_tta_std:
         return Restored(*restore_with_tta_std(networks, image.data, factors, axis, *options), sigma)
     return Restored(restore_volume(networks[0], image.data, factors, axis, *options), None, sigma)

@@ -32,6 +32,7 @@ from pipeline.inference.restoration import (
     MAGNITUDE_NOISE,
     Restored,
     noise_model,
+    noise_sigma,
     restore_measured,
     restore_uncorrected,
 )
@@ -45,6 +46,7 @@ from pipeline.inference.result_check import (
     without_outliers,
 )
 from pipeline.inference.thick_slices import as_thick_slices, without_stripes
+from pipeline.inference.tta import MAX_AUGMENTATIONS
 from pipeline.models.calibration import intervals_for
 from pipeline.models.device import choose_device, use_threads
 from pipeline.models.generator import Generator
@@ -122,17 +124,18 @@ def restore_file(
             image = _thick_slices(normalised, settings, source.name)
         else:
             image = as_low_resolution(normalised, network.shape.factor, direction_of(network))
-    with_map = not network.is_fast if uncertainty is None else uncertainty
+    with_map = _writes_map(network, uncertainty)
     count = image.stack.channel_count
     channels = [image.with_data(channel) for channel in split_channels(image.data, count)]
     restore = _restore_thick if any_ratio else _restore_channel
-    with about(str(source)):
-        results = [restore(network, source, one, settings, tta=with_map) for one in channels]
     masks = split_channels(normalised.masks["foreground"], count)
-    for one, mask, result in zip(channels, masks, results, strict=True):
-        _compare_with_training(network, source, one, foreground_quantiles(one.data, mask), result.sigma)
-        factor = max(one.forward_model.factors)
-        log_measured_gain(weights, source.name, contrast_of(source), factor, result.sigma, enlarged_voxels(one))
+    results: list[Restored] = []
+    for one, mask in zip(channels, masks, strict=True):
+        # Warnings come before the restoration, which may take an hour.
+        sigma = _compared_noise_level(network, weights, source, one, mask, settings)
+        given = settings.model_copy(update={"noise_sigma": sigma})
+        with about(str(source)):
+            results.append(restore(network, source, one, given, tta=with_map))
     restored = interleave_channels([result.restored for result in results])
     sigmas = [_noise_level(source, *pair, settings) for pair in zip(channels, results, strict=True)]
     if any_ratio:
@@ -157,6 +160,16 @@ def restore_file(
     write_quantity(path, restored_image(image, interleave_channels(maps)))
     logger.info(MAP_WRITTEN, path, kind.description)
     return found
+
+
+def _writes_map(network: Generator, uncertainty: bool | None) -> bool:
+    """Return whether the uncertainty map is written; by default it is, except for fast networks."""
+    if uncertainty is not None:
+        return uncertainty
+    if not network.is_fast:
+        passes = (MAX_AUGMENTATIONS, network.record.self_ensemble)
+        logger.info("forward passes per slice: %d for the uncertainty map, %d with --no-uncertainty", *passes)
+    return not network.is_fast
 
 
 def check_no_overwrite(source: Path, output: Path) -> None:
@@ -285,6 +298,32 @@ def _uncertainty(kind: UncertaintyKind, image: LowResolutionImage, result: Resto
     assert result.tta_std is not None
     factors = image.forward_model.factors
     return kind.of(result.restored, image.data, result.tta_std, factors)
+
+
+def _compared_noise_level(
+    network: Generator,
+    weights: Weights,
+    source: Path,
+    image: LowResolutionImage,
+    mask: NDArray[np.bool_],
+    settings: Infer,
+) -> float:
+    """Return the noise level given to the network, and log how the image differs from what the network knows.
+
+    Args:
+        network: that restores the image.
+        weights: of the network.
+        source: file of the image.
+        image: one channel of it.
+        mask: foreground.
+        settings: settings of the inference.
+    """
+    with about(str(source)):
+        sigma = noise_sigma(image.with_data(limited(image.data).values), noise_model(image), settings)
+    _compare_with_training(network, source, image, foreground_quantiles(image.data, mask), sigma)
+    factor = max(image.forward_model.factors)
+    log_measured_gain(weights, source.name, contrast_of(source), factor, sigma, enlarged_voxels(image))
+    return sigma
 
 
 def _compare_with_training(

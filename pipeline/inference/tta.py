@@ -44,7 +44,7 @@ def restore_augmented(engine: Engine, image: NDArray[np.float32], sigma: float, 
 
     Args:
         engine: a network that is ready to restore slices.
-        image: low-resolution slices, shape (..., rows, columns).
+        image: low-resolution slices with their neighbours, shape (..., depth, rows, columns).
         sigma: standard deviation of the noise, as a fraction of the normalised range.
         count: number of augmentations, 1 to 8; at most 4 for networks that restore columns alone, since these allow no
             transposes.

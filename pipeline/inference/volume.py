@@ -18,6 +18,7 @@ from pipeline.inference.backends._compute import FULL_PRECISION
 from pipeline.inference.background import Background, Window, computed_share, tissue_in_slices, windows_around
 from pipeline.inference.forward_pass import REFERENCE, engine_for, log_precision_change
 from pipeline.inference.memory import device_of, slices_per_batch
+from pipeline.inference.neighbours import with_neighbours, without_neighbours
 from pipeline.inference.tiles import Restore, restore_in_tiles
 from pipeline.inference.tta import (
     MAX_AUGMENTATIONS,
@@ -47,7 +48,9 @@ def restore_excerpt(network: Generator, excerpt: Excerpt, augmentations: int = 1
     """Restore the slices of an excerpt at its noise level; see `restore_volume`. The network may still be trained."""
     model, within = excerpt.model, limited(excerpt.lr)
     geometry, level = (model.factors, excerpt.slice_axis), model.noise_sigma
-    return restore_volume(network, within.values, *geometry, DURING_TRAINING, level, augmentations, model=model)
+    context = None if excerpt.context is None else limited(excerpt.context).values
+    options = (DURING_TRAINING, level, augmentations)
+    return restore_volume(network, within.values, *geometry, *options, model=model, context=context)
 
 
 def restore_volume(
@@ -60,12 +63,16 @@ def restore_volume(
     augmentations: int = 1,
     background: Background | None = None,
     model: ForwardModel | None = None,
+    context: NDArray[np.float32] | None = None,
 ) -> NDArray[np.float32]:
     """Restore a volume slice by slice.
 
     The enlarged axes determine how the volume is cut, see `pipeline.physics.grid.cuts`; the results of two or three
     cuts are averaged. Along an axis that the network itself does not enlarge, the volume is first interpolated
     (`pipeline.physics.interpolation`) or, for networks of any ratio, reconstructed (`pipeline.physics.slice_sampling`).
+
+    Networks with neighbouring slices are given those of the volume. If its slices do not lie beside each other
+    (`ForwardModel.still_axis`), each slice is its own neighbour unless `context` contains the neighbours.
 
     Args:
         network: one-channel network, in evaluation mode.
@@ -78,6 +85,7 @@ def restore_volume(
             that restore columns alone.
         background: part of the volume that need not be computed; None to compute all of it.
         model: forward model of `lr`; only networks of any ratio require it.
+        context: neighbours of every slice; see `pipeline.physics.excerpts.Excerpt`.
 
     Returns:
         Restored volume, float32, larger by the factors.
@@ -91,7 +99,7 @@ def restore_volume(
     def restore(image: NDArray[np.float32]) -> NDArray[np.float32]:
         return restore_averaged(engine, image, sigma, augmentations)
 
-    restorer = _SliceRestorer(network, settings, restore, np.asarray, augmentations, sigma, model)
+    restorer = _SliceRestorer(network, settings, restore, np.asarray, augmentations, sigma, model, context)
     return _mean(_restore_slices(restorer, lr, factors, cut, background) for cut in cuts(factors, slice_axis))
 
 
@@ -174,6 +182,7 @@ class _SliceRestorer:
         passes: number of forward passes per slice.
         sigma: noise level given to the network, as a fraction of the normalised range.
         model: forward model of the volume; None if it is unknown.
+        context: neighbours of the slices that are not in the volume itself; see `restore_volume`.
     """
 
     network: Generator
@@ -183,6 +192,17 @@ class _SliceRestorer:
     passes: int
     sigma: float
     model: ForwardModel | None
+    context: NDArray[np.float32] | None = None
+
+    def stacks(self, slices: NDArray[np.float32], cut: Cut) -> NDArray[np.float32]:
+        """Return slices with the neighbours that the network is given, shape (slice, depth, rows, columns)."""
+        count = self.network.shape.neighbours if isinstance(self.network, Generator) else 0
+        if count and self.context is not None:
+            middle = len(self.context) // 2
+            beside = np.moveaxis(self.context[middle - count : middle + count], [axis + 1 for axis in cut], (1, 2, 3))
+            return np.stack([*beside[:count], slices, *beside[count:]], axis=1)
+        are_neighbours = self.model is None or self.model.still_axis != cut.normal
+        return (with_neighbours if are_neighbours else without_neighbours)(slices, count)
 
     def sampled(self, slices: NDArray[np.float32], factor: float, axis: int) -> NDArray[np.float32]:
         """Return slices on the grid of the network's input along one axis, which is `factor` times as fine."""
@@ -218,13 +238,14 @@ def _restore_slices(
     slices = np.moveaxis(lr, cut, (0, 1, 2))
     for axis, factor in enumerate(remaining):
         slices = restorer.sampled(slices, factor, axis)
+    stacks = restorer.stacks(slices, cut)
     if restorer.settings.precision != FULL_PRECISION:
         tile = slice(restorer.settings.tile_lr)
-        middle = slices[len(slices) // 2, tile, tile]
+        middle = stacks[len(slices) // 2, :, tile, tile]
         log_precision_change(restorer.network, restorer.settings, middle, restorer.sigma, "the middle slice")
     with tqdm(total=len(slices), unit="slice", disable=None) as bar:
         if background is None:
-            restored = np.concatenate(list(_in_batches(slices, restorer, bar)), axis=-3)
+            restored = np.concatenate(list(_in_batches(stacks, restorer, bar)), axis=-3)
         else:
             windows = windows_around(
                 tissue_in_slices(background.tissue, cut, remaining),
@@ -232,20 +253,24 @@ def _restore_slices(
                 restorer.passes,
                 is_fast=restorer.network.is_fast,
             )
-            restored = _within_windows(slices, windows, restorer, bar)
+            restored = _within_windows(slices, stacks, windows, restorer, bar)
     return np.moveaxis(restored, (-3, -2, -1), [axis - 3 for axis in cut])
 
 
 def _within_windows(
-    slices: NDArray[np.float32], windows: Sequence[Window | None], restorer: _SliceRestorer, bar: tqdm
+    slices: NDArray[np.float32],
+    stacks: NDArray[np.float32],
+    windows: Sequence[Window | None],
+    restorer: _SliceRestorer,
+    bar: tqdm,
 ) -> NDArray[np.float32]:
-    """Restore the windows of slices, and interpolate the rest."""
+    """Restore the windows of slices, with their neighbours in `stacks`, and interpolate the rest."""
     share = computed_share(windows, (slices.shape[1], slices.shape[2]))
     logger.info("%.0f%% of the image is background and interpolated by cubic B-splines", 100 * (1 - share))
     factors = restorer.network.factors
     restored = restorer.interpolated(enlarge(slices, (1, *factors), bspline_matrix))
     for group in _of_one_size(windows):
-        cut = np.stack([slices[place][window.place()] for place, window in group])
+        cut = np.stack([stacks[place][:, *window.place()] for place, window in group])
         done = 0
         for batch in _in_batches(cut, restorer, bar):
             for offset in range(batch.shape[-3]):
@@ -266,17 +291,17 @@ def _of_one_size(windows: Sequence[Window | None]) -> list[list[tuple[int, Windo
     return list(groups.values())
 
 
-def _in_batches(slices: NDArray[np.float32], restorer: _SliceRestorer, bar: tqdm) -> Iterator[NDArray[np.float32]]:
-    """Restore slices of shape (slice, rows, columns) in batches that fit into the memory of the device.
+def _in_batches(stacks: NDArray[np.float32], restorer: _SliceRestorer, bar: tqdm) -> Iterator[NDArray[np.float32]]:
+    """Restore slices with their neighbours, shape (slice, depth, rows, columns), in batches that fit into the memory.
 
     If memory runs out nevertheless, the batches are halved, then the tiles.
     """
     network, settings = restorer.network, restorer.settings
     tile, done = settings.tile_lr, 0
-    count = slices_per_batch(network, min(tile, slices.shape[1]) * min(tile, slices.shape[2]))
-    while done < len(slices):
+    count = slices_per_batch(network, min(tile, stacks.shape[-2]) * min(tile, stacks.shape[-1]))
+    while done < len(stacks):
         try:
-            part = slices[done : done + count]
+            part = stacks[done : done + count]
             result = restore_in_tiles(
                 part, restorer.restore, network.factors, tile, min(settings.overlap_lr, tile // 2)
             )

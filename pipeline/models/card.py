@@ -112,6 +112,7 @@ def trained_card(
             f"- Recipe: {recipe.source or 'custom'}",
             f"- Architecture: {network.shape.architecture}, {_size(network)} parameters, one channel, "
             f"{_enlarges(network)}",
+            *_neighbours(network.shape.neighbours),
             *_planes(volumes[0].forward_model),
             *_origin(recipe, source, start),
             *_teacher(recipe, source),
@@ -152,6 +153,16 @@ def _background(changes: Sequence[BackgroundChange]) -> list[str]:
         "- Background around heads: interpolated by cubic B-splines where this changes the foreground by less than",
         "  `infer.background_tolerance`. Largest change of the foreground, as a fraction of the range, by the number",
         f"  of low-resolution voxels of background that the network computes around it: {listed}",
+    ]
+
+
+def _neighbours(count: int) -> list[str]:
+    """Describe the neighbouring slices that a network is given; nothing for networks of single slices."""
+    if not count:
+        return []
+    return [
+        f"- Input: each slice with {count} neighbours on each side; missing slices, at the ends of a volume or around",
+        "  a single slice, are repetitions of the nearest one",
     ]
 
 

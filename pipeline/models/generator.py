@@ -3,6 +3,9 @@
 Most networks enlarge their input by a fixed factor. Networks of any ratio restore planes across thick slices that were
 reconstructed on the grid of the result (`pipeline.physics.slice_sampling`): they change no size, and are given spacing
 and thickness of the slices.
+
+A network may be given the neighbouring slices of the slice that it restores: averaging over them reduces noise, and
+structures continue across slices.
 """
 
 from __future__ import annotations
@@ -60,6 +63,9 @@ class Shape:
     """whether factors 1 and 2 begin with a pixel-unshuffle, as Real-ESRGAN's networks do (rrdbnet)"""
     slice_maps: bool = False
     """whether spacing and thickness of the slices are additional input channels, as in networks of any ratio"""
+    neighbours: int = 0
+    """number of slices before, and of slices after the restored one, that are additional input channels; only for
+    networks with one image channel"""
 
     @property
     def factors(self) -> tuple[int, int]:
@@ -67,9 +73,15 @@ class Shape:
         return (self.factor if self.along == "both" else 1, self.factor)
 
     @property
+    def depth(self) -> int:
+        """Number of slices from which one is restored: the slice itself and its neighbours."""
+        return 1 + 2 * self.neighbours
+
+    @property
     def in_channels(self) -> int:
         """Number of input channels: those of the image, the noise map, and the maps of slice spacing and thickness."""
-        return self.channels + int(self.noise_map) + len(SliceSampling._fields) * int(self.slice_maps)
+        maps = int(self.noise_map) + len(SliceSampling._fields) * int(self.slice_maps)
+        return self.channels * self.depth + maps
 
     def to_json(self) -> dict[str, Any]:
         """Return all values by name, to be written as JSON."""
@@ -135,7 +147,8 @@ class Generator(nn.Module):
         """Enlarge images.
 
         Args:
-            image: float, shape (batch, channels, y, x), normalised intensities.
+            image: float, shape (batch, channels depth, y, x), normalised intensities. Networks with neighbouring
+                slices are given consecutive slices of a single channel, of which the middle one is restored.
             sigma: standard deviation of the noise as a fraction of the normalised range, one for each image (batch,)
                 or each pixel (batch, 1, y, x). None is equivalent to 0. Networks without a noise map ignore it.
             slices: spacing and thickness of the slices in pixels, shape (batch, 2), for networks of any ratio; None
@@ -181,24 +194,34 @@ def _noise_map(image: Tensor, sigma: Tensor | None) -> Tensor:
     return one_each.to(image).expand(batch, 1, height, width)
 
 
-def with_noise_map(generator: Generator) -> Generator:
-    """Return the network with a noise map as an additional input, which has no effect before training.
+def with_inputs(generator: Generator, *, noise_map: bool, neighbours: int) -> Generator:
+    """Return the network with additional inputs, which have no effect before training.
 
-    The weights of the new channel are zero, so that the output does not depend on the map until training changes them.
-    The map is the last channel; after a pixel-unshuffle its pixels are the last channels as well, since the pixels of
-    each channel are contiguous.
+    The weights of the new channels are zero, so that the output does not depend on them until training changes them.
+    Neighbouring slices lie around those that the network already has, and the noise map follows the slices. After a
+    pixel-unshuffle the order is the same, since the pixels of each channel are contiguous.
 
-    A generator that has a noise map is returned unchanged.
+    Args:
+        generator: returned unchanged if it has these inputs.
+        noise_map: whether the result has a noise map; it has one in any case if the generator has one.
+        neighbours: number of neighbouring slices on each side, at least as many as the generator has.
     """
-    if generator.shape.noise_map:
+    old = generator.shape
+    shape = replace(old, noise_map=old.noise_map or noise_map, neighbours=neighbours)
+    if shape == old:
         return generator
-    extended = Generator(replace(generator.shape, noise_map=True))
+    extended = Generator(shape)
     extended.record = generator.record
     state = generator.network.state_dict()
     weight = state[FIRST_WEIGHT]
-    new_channels = extended.network.state_dict()[FIRST_WEIGHT].shape[1] - weight.shape[1]
-    zeros = weight.new_zeros(weight.shape[0], new_channels, *weight.shape[2:])
-    extended.network.load_state_dict({**state, FIRST_WEIGHT: torch.cat([weight, zeros], dim=1)})
+    pixels = weight.shape[1] // old.in_channels
+    added = pixels * (neighbours - old.neighbours)
+    slices = pixels * old.channels * old.depth
+    wider = torch.zeros_like(extended.network.state_dict()[FIRST_WEIGHT])
+    wider[:, added : added + slices] = weight[:, :slices]
+    maps = slices + 2 * added
+    wider[:, maps : maps + weight.shape[1] - slices] = weight[:, slices:]
+    extended.network.load_state_dict({**state, FIRST_WEIGHT: wider})
     return extended.to(weight.device).train(generator.training)
 
 

@@ -26,6 +26,8 @@ SIDE_LR = 5
 """Side of a block in low-resolution voxels, per requested slice."""
 MAX_SIDE = 80
 """Maximum side of a block in high-resolution voxels, for methods that process it as a whole."""
+CONTEXT = 2
+"""Number of neighbouring slices on each side of the slices of an excerpt, for networks that use them."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +39,17 @@ class Excerpt:
         lr: low-resolution slices, normalised.
         model: the forward model between the two, which leaves the axis of non-contiguous slices unchanged.
         noiseless: low-resolution slices without noise.
+        context: neighbours of the slices in `lr`, shape (2 CONTEXT, *lr.shape), from the slice that is CONTEXT before
+            each slice to the one that is CONTEXT after it; None if they are in `lr` themselves, or do not exist.
+        noiseless_context: the same without noise.
     """
 
     reference: Image
     lr: NDArray[np.float32]
     model: ForwardModel
     noiseless: NDArray[np.float32]
+    context: NDArray[np.float32] | None = None
+    noiseless_context: NDArray[np.float32] | None = None
 
     @property
     def slice_axis(self) -> int:
@@ -57,7 +64,11 @@ class Excerpt:
     def with_noise_level(self, sigma: float) -> Excerpt:
         """Return the excerpt with another noise level; the random numbers are the same for every level."""
         model = replace(self.model, noise_sigma=sigma)
-        return replace(self, lr=model.add_seeded_noise(self.noiseless), model=model)
+        context = self.noiseless_context
+        if context is not None:
+            generators = [np.random.default_rng([model.seed, index]) for index in range(len(context))]
+            context = np.stack([model.add_noise(*pair) for pair in zip(context, generators, strict=True)])
+        return replace(self, lr=model.add_seeded_noise(self.noiseless), model=model, context=context)
 
     def with_ratio(self, ratio: float) -> Excerpt:
         """Return the excerpt with another spacing of its thick slices.
@@ -69,7 +80,20 @@ class Excerpt:
         factors = tuple(ratio if other == axis else 1 for other in range(len(self.model.factors)))
         model = replace(self.model, factors=factors)
         noiseless = model.coarsen(self.reference.data)
-        return replace(self, model=model, noiseless=noiseless, lr=model.add_seeded_noise(noiseless))
+        lr = model.add_seeded_noise(noiseless)
+        return replace(self, model=model, noiseless=noiseless, lr=lr, context=None, noiseless_context=None)
+
+    def first(self, factor: float) -> Excerpt:
+        """Return the first slice of the input, or a whole block, with intensities multiplied by a factor.
+
+        The reference is unchanged.
+        """
+        chosen = range(self.min_slices)
+        arrays = {
+            name: None if array is None else factor * np.take(array, chosen, array.ndim - 3 + self.slice_axis)
+            for name, array in (("lr", self.lr), ("context", self.context))
+        }
+        return replace(self, **arrays)
 
     def mean_over_slices(self, estimate: NDArray[np.floating], metrics: Mapping[str, PerSlice]) -> dict[str, float]:
         """Evaluate an estimate over the foreground of every slice.
@@ -119,8 +143,18 @@ def excerpt(reference: Image, lr: LowResolutionImage, max_slices: int) -> Excerp
     kept = reference.with_data(np.take(reference.data, chosen, axis), masks=masks, slicing=slicing)
     shape = tuple(int(size) for size in kept.data.shape)
     slice_model = replace(model, hr_shape=shape, still_axis=axis)
-    noiseless = model.coarsen_slices(reference.data, axis, chosen)
-    return Excerpt(kept, np.take(lr.data, chosen, axis), slice_model, noiseless)
+    found = Excerpt(
+        kept, np.take(lr.data, chosen, axis), slice_model, model.coarsen_slices(reference.data, axis, chosen)
+    )
+    if axis == slice_axis and not lr.stack.are_neighbours:
+        return found
+    offsets = [offset for offset in range(-CONTEXT, CONTEXT + 1) if offset]
+    beside = [np.clip(np.add(chosen, offset), 0, reference.data.shape[axis] - 1).tolist() for offset in offsets]
+    return replace(
+        found,
+        context=np.stack([np.take(lr.data, indices, axis) for indices in beside]),
+        noiseless_context=np.stack([model.coarsen_slices(reference.data, axis, indices) for indices in beside]),
+    )
 
 
 def contiguous_excerpt(reference: Image, lr: LowResolutionImage, max_slices: int) -> Excerpt:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from pipeline.image.image import Image
@@ -24,6 +24,14 @@ class LowResolutionImage(Image):
     def of(cls, image: Image, forward_model: ForwardModel) -> LowResolutionImage:
         """Create a low-resolution image from an image and its forward model."""
         return cls(**_shared_fields(image), forward_model=forward_model)
+
+    @property
+    def stack_model(self) -> ForwardModel:
+        """The forward model; where slices are channels or pictures, they are not neighbours (`still_axis`)."""
+        model = self.forward_model
+        if self.stack.are_neighbours or model.factors[model.slice_axis] != 1:
+            return model
+        return replace(model, still_axis=model.slice_axis)
 
     def plain(self, **changes: Any) -> Image:
         """Return the image without its forward model, with fields replaced."""

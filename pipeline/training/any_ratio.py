@@ -23,6 +23,7 @@ from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import Cut, covered_shape, padded_size, whole_cells
 from pipeline.physics.slice_sampling import deconvolution, slice_sampling
 from pipeline.training.augmentation.background import has_empty_background
+from pipeline.training.augmentation.neighbours import draw_neighbours
 from pipeline.training.augmentation.structures import draw_structures, with_structures
 from pipeline.training.patches import Patch, PatchSampler, PatchTerms, TrainingVolume, measured_pair, with_noise
 from pipeline.training.slabs import ReadSlices, Window
@@ -100,16 +101,19 @@ class AnyRatioSampler(PatchSampler):
         inside = place[0], _shifted(line.columns, line.start)
         if self._happens(self._recipe.structure_augmentation, generator) and mask[inside].any():
             read = with_structures(read, draw_structures(mask, inside, index, generator), mask.shape)
-        region = (cut, [index], index, _from(read, line.start), (place[0], ALL), (place[0], line.columns))
+        given = draw_neighbours(index, self._recipe.neighbours, volume.data.shape[cut.normal], generator)
+        planes = sorted(set(given))
+        region = (cut, planes, index, _from(read, line.start), (place[0], ALL), (place[0], line.columns))
         coarse, reference = measured_pair(model.terms, *region)
-        noisy = with_noise(model, coarse, cut, generator, sigma)[0]
+        noisy = with_noise(model, coarse, cut, generator, sigma)
         if self._happens(self._recipe.background_augmentation, generator) and has_empty_background(
             reference, mask[inside]
         ):
             filled, _ = measured_pair(model.terms, *region[:3], _not_zero(region[3]), *region[4:])
-            noisy = np.where(filled[0] > MIN_COVERED, noisy, np.float32(0))
+            noisy = np.where(filled > MIN_COVERED, noisy, np.float32(0))
         operator = _operator(model, cut, weights, (place[0], line.columns))
-        patch = Patch(noisy @ weights.T, reference, sigma, operator, slice_sampling(model))
+        measured = (noisy @ weights.T)[[planes.index(one) for one in given]]
+        patch = Patch(measured, reference, sigma, operator, slice_sampling(model))
         return _flipped(patch, *generator.integers(2, size=2))
 
 
@@ -172,7 +176,7 @@ def _flipped(patch: Patch, rows: int, columns: int) -> Patch:
     down, right = (slice(None, None, -1 if reverse else 1) for reverse in (rows, columns))
     operator = tuple((first[down, down], second[right, right]) for first, second in patch.operator)
     return patch._replace(
-        measured=patch.measured[down, right], reference=patch.reference[down, right], operator=operator
+        measured=patch.measured[:, down, right], reference=patch.reference[down, right], operator=operator
     )
 
 

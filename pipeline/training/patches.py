@@ -18,7 +18,8 @@ from pipeline.physics.grid import Cut, Terms, cuts
 from pipeline.physics.interpolation import slice_weights
 from pipeline.physics.linear import Lattice, compose, without_axis
 from pipeline.physics.slice_sampling import SliceSampling
-from pipeline.training.augmentation.background import has_empty_background, without_background
+from pipeline.training.augmentation.background import covered_voxels, has_empty_background
+from pipeline.training.augmentation.neighbours import draw_neighbours
 from pipeline.training.augmentation.resampling import check_resampling, draw_resampling
 from pipeline.training.augmentation.structures import draw_structures, with_structures
 from pipeline.training.degradations import ForwardModels
@@ -81,8 +82,9 @@ class Patches:
     """A batch of patches.
 
     Attributes:
-        measured: low-resolution patches with noise, shape (batch, 1, p, p) with p = patch_lr, float32. If the axis
-            across the slices is degraded as well, they are interpolated along it, including the noise.
+        measured: low-resolution patches with noise, shape (batch, d, p, p) with p = patch_lr and d = 2 neighbours + 1,
+            float32: the slice of the reference between its neighbours. If the axis across the slices is degraded as
+            well, they are interpolated along it, including the noise.
         reference: shape (batch, 1, s p, t p) with the factors s and t of rows and columns, float32.
         sigma: standard deviation of the noise of each patch, before any interpolation, shape (batch,), float32.
         operator: the linear part of the forward model for a patch: terms of two matrices, shape (p, s p) and (p, t p)
@@ -107,7 +109,7 @@ class Patches:
 
 
 class Patch(NamedTuple):
-    """A single patch; the attributes are those of `Patches`, without the axes batch and channel."""
+    """A single patch; the attributes are those of `Patches`, without the axis batch, and the reference (s p, t p)."""
 
     measured: NDArray[np.float32]
     reference: NDArray[np.float32]
@@ -161,7 +163,7 @@ class PatchSampler:
         drawn = [self._draw(np.random.default_rng([self._seed, step, index])) for index in indices]
         slices = [one.slices for one in drawn if one.slices is not None]
         return Patches(
-            np.stack([one.measured for one in drawn])[:, None],
+            np.stack([one.measured for one in drawn]),
             np.stack([one.reference for one in drawn])[:, None],
             np.array([one.sigma for one in drawn], dtype=np.float32),
             stacked([one.operator for one in drawn]),
@@ -179,22 +181,25 @@ class PatchSampler:
         draw_reference = self._draw_stored if volume.label_map is None else self._draw_synthetic
         read, mask, model, place = draw_reference(volume, model, cut, index, factors, generator)
         fine = _fine_window(place, factors)
-        layers, weights = _layers(model, cut.normal, index)
+        given = draw_neighbours(index, self._recipe.neighbours, volume.data.shape[cut.normal], generator)
+        layers, weights = _layers(model, cut.normal, given)
         if self._happens(self._recipe.structure_augmentation, generator) and mask[fine].any():
             read = with_structures(read, draw_structures(mask, fine, index, generator), mask.shape)
         coarse, reference = measured_pair(model.terms, cut, layers, index, read, place, fine)
         is_stripped = self._happens(self._recipe.background_augmentation, generator) and has_empty_background(
             reference, mask[fine]
         )
+        if is_stripped:  # flipped with the slices
+            coarse = np.concatenate([coarse, covered_voxels(read(given, fine), factors).astype(np.float32)])
         coarse, reference = _padded(coarse, reference, self._recipe.patch_lr, factors)
         operator = patch_operator(
             model.operators, model.whole_factors, model.spacing_mm, model.slice_axis, cut, self._recipe.patch_lr
         )
         coarse, reference = _augmented(coarse, reference, generator, transpose=_is_symmetric(operator))
         sigma = self._draw_noise_level(model, generator)
-        noisy = with_noise(model, coarse, cut, generator, sigma)
+        noisy = with_noise(model, coarse[: len(layers)], cut, generator, sigma)
         measured = np.tensordot(weights, noisy, axes=1)
-        measured = without_background(measured, reference) if is_stripped else measured
+        measured = np.where(coarse[len(layers) :], measured, np.float32(0)) if is_stripped else measured
         return Patch(measured, reference, sigma, operator)
 
     def _draw_slice(self, generator: np.random.Generator) -> tuple[TrainingVolume, Cut, int]:
@@ -306,11 +311,20 @@ def _is_symmetric(operator: PatchTerms) -> bool:
     return all(rows.shape == columns.shape and np.allclose(rows, columns, atol=1e-6) for rows, columns in operator)
 
 
-def _layers(model: ForwardModel, normal: int, index: int) -> tuple[list[int], NDArray[np.float32]]:
-    """Return the low-resolution slices that a slice of the high-resolution grid is interpolated from, with weights."""
-    weights = slice_weights(model.lr_shape[normal], model.whole_factors[normal])[index]
-    layers = np.flatnonzero(weights)
-    return layers.tolist(), weights[layers].astype(np.float32)
+def _layers(model: ForwardModel, normal: int, indices: Sequence[int]) -> tuple[list[int], NDArray[np.float32]]:
+    """Return the low-resolution slices from which slices of the high-resolution grid are interpolated.
+
+    Args:
+        model: forward model of the volume.
+        normal: axis across the slices.
+        indices: of the high-resolution slices.
+
+    Returns:
+        Indices of the low-resolution slices, and their weights, shape (high-resolution slices, low-resolution slices).
+    """
+    weights = slice_weights(model.lr_shape[normal], model.whole_factors[normal])[indices]
+    layers = np.flatnonzero(weights.any(axis=0))
+    return layers.tolist(), weights[:, layers].astype(np.float32)
 
 
 def measured_pair(

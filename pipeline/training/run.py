@@ -102,7 +102,7 @@ def train(
         pairs = zip(files.val_hr, files.val_lr, strict=True)
         excerpts = [one for pair in pairs for one in validation_excerpts(*pair, recipe)]
         perceptual = PerceptualDistance(read_vgg(files.perceptual), recipe.perceptual) if files.perceptual else None
-        teacher = teacher_for(files.teacher, factors)
+        teacher = teacher_for(files.teacher, recipe, factors)
         parts = Networks(copy.deepcopy(start), discriminator_for(recipe, factors), perceptual, teacher)
         sampler = sampler_for(volumes, recipe, seed)
         trainer = Trainer(

@@ -17,7 +17,7 @@ from pipeline.config.sections import Train
 from pipeline.errors import UserError, about
 from pipeline.files import sha256_of
 from pipeline.formats.io.container import map_image, map_labels
-from pipeline.models.generator import Generator, Shape, with_noise_map
+from pipeline.models.generator import Generator, Shape, with_inputs
 from pipeline.models.weights import load_generator
 from pipeline.physics.grid import is_isotropic
 from pipeline.physics.low_resolution import LowResolutionImage
@@ -77,10 +77,10 @@ def training_volume(hr: Path, lr: Path) -> TrainingVolume:
 
 
 def starting_generator(start: Path | None, recipe: Recipe, factors: tuple[int, int]) -> Generator:
-    """Return the initial network of a training, with a noise map if the recipe has one.
+    """Return the initial network of a training, with the noise map and the neighbouring slices of the recipe.
 
     Raises:
-        UserError: the file is not a generator, or has other factors, or a noise map that the recipe does not have.
+        UserError: the file is not a generator, or has other factors, or inputs that the recipe does not have.
     """
     any_ratio = recipe.ratio_range is not None
     if start is None:
@@ -91,6 +91,7 @@ def starting_generator(start: Path | None, recipe: Recipe, factors: tuple[int, i
             recipe.features,
             noise_map=recipe.noise_map,
             along="both" if factors[0] == factors[1] else "columns",
+            neighbours=recipe.neighbours,
         )
         return Generator(shape.for_any_ratio() if any_ratio else shape)
     generator = load_generator(start)
@@ -101,7 +102,12 @@ def starting_generator(start: Path | None, recipe: Recipe, factors: tuple[int, i
         raise UserError(f"{start}: enlarges by {generator.factors}, but the data was degraded by {factors}.")
     if generator.shape.noise_map and not recipe.noise_map:
         raise UserError(f"{start}: has a noise map; set noise_map: true in the recipe that starts from it.")
-    return with_noise_map(generator) if recipe.noise_map else generator
+    if generator.shape.neighbours > recipe.neighbours:
+        raise UserError(
+            f"{start}: is given {generator.shape.neighbours} neighbouring slices on each side; set neighbours: "
+            f"{generator.shape.neighbours} in the recipe that starts from it."
+        )
+    return with_inputs(generator, noise_map=recipe.noise_map, neighbours=recipe.neighbours)
 
 
 def network_factors(volumes: Sequence[TrainingVolume], recipe: Recipe) -> tuple[int, int]:
@@ -114,17 +120,22 @@ def sampler_for(volumes: list[TrainingVolume], recipe: Recipe, seed: int) -> Pat
     return (PatchSampler if recipe.ratio_range is None else AnyRatioSampler)(volumes, recipe, seed)
 
 
-def teacher_for(path: Path | None, factors: tuple[int, int]) -> Generator | None:
+def teacher_for(path: Path | None, recipe: Recipe, factors: tuple[int, int]) -> Generator | None:
     """Return the teacher of a training, in evaluation mode; None without a file.
 
     Raises:
-        UserError: the file is not a generator, or has other factors.
+        UserError: the file is not a generator, or has other factors or another number of neighbouring slices.
     """
     if path is None:
         return None
     teacher = load_generator(path)
     if teacher.factors != factors:
         raise UserError(f"{path}: the teacher enlarges by {teacher.factors}, but the data was degraded by {factors}.")
+    if teacher.shape.neighbours != recipe.neighbours:
+        raise UserError(
+            f"{path}: the teacher is given {teacher.shape.neighbours} neighbouring slices on each side; set the same "
+            "number in the recipe (neighbours)."
+        )
     return teacher.eval().requires_grad_(False)
 
 

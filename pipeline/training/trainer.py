@@ -244,10 +244,10 @@ class Trainer:
         slices = None if patches.slices is None else torch.from_numpy(patches.slices).to(device, non_blocking=True)
         measured = measured.contiguous(memory_format=torch.channels_last)
         operator = as_torch(patches.operator, device)
-        given = _given(measured, sigma, slices)
+        given = (measured, sigma) if slices is None else (measured, sigma, slices)
         averaged = self._estimate(self._average.network, given)
         teacher = self._estimate(self._teacher, given) if self._teacher else None
-        return LossInputs(measured, reference, sigma, operator, averaged, self._perceptual, teacher, slices)
+        return LossInputs(given, reference, operator, averaged, self._perceptual, teacher)
 
     def _estimate(self, network: Any, given: tuple[Tensor, ...]) -> Callable[[], Tensor]:
         """Return a function that computes the estimate of a network that is not trained, for given inputs."""
@@ -273,7 +273,7 @@ class Trainer:
         total = 0.0
         for inputs, quiet in self._synchronised(parts, self._wrapped_generator):
             with quiet:
-                estimate = self._wrapped_generator(*_given(inputs.measured, inputs.sigma, inputs.slices))
+                estimate = self._wrapped_generator(*inputs.given)
                 logits = self._logits(inputs, estimate, len(parts)) if self._adversarial_weight > 0 else None
                 loss = self._generator_loss(estimate, inputs, logits, len(parts))
                 # Gradients are computed for the generator alone; the step of the discriminator uses its graph again.
@@ -475,11 +475,6 @@ class Trainer:
 
 def _placed(network: Any, engine: Fabric) -> Any:
     return network.to(engine.device).to(memory_format=torch.channels_last)
-
-
-def _given(measured: Tensor, sigma: Tensor, slices: Tensor | None) -> tuple[Tensor, ...]:
-    """Return the inputs of a generator; only networks of any ratio are given the slices."""
-    return (measured, sigma) if slices is None else (measured, sigma, slices)
 
 
 def _copied(network: nn.Module) -> dict[str, Tensor]:

@@ -13,9 +13,9 @@ from pipeline.config.recipe import Recipe
 from pipeline.errors import about
 from pipeline.formats.io.container import read_image
 from pipeline.image.stack import upright
-from pipeline.inference.volume import DURING_TRAINING, restore_excerpt, restore_volume
+from pipeline.inference.volume import restore_excerpt
 from pipeline.models.generator import Generator
-from pipeline.physics.excerpts import Excerpt, excerpt
+from pipeline.physics.excerpts import Excerpt, contiguous_excerpt, excerpt
 from pipeline.physics.grid import crop_to, padded_size
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.training.dial import METRICS
@@ -33,8 +33,10 @@ DARKENED = 0.9
 
 def validation_excerpts(hr: Path, lr: Path, recipe: Recipe) -> list[Excerpt]:
     """Read the validation slices of a volume; for networks of any ratio, at several ratios."""
+    # The neighbours of planes across thick slices are in the excerpt itself, which has another ratio than the volume.
+    cut_out = excerpt if recipe.ratio_range is None or recipe.neighbours == 0 else contiguous_excerpt
     with about(f"validation volume {hr}"):
-        found = excerpt(read_image(hr), read_image(lr, LowResolutionImage), VALIDATION_SLICES)
+        found = cut_out(read_image(hr), read_image(lr, LowResolutionImage), VALIDATION_SLICES)
     if recipe.ratio_range is None:
         return [found]
     return [found.with_ratio(float(ratio)) for ratio in np.geomspace(*recipe.ratio_range, VALIDATION_RATIOS)]
@@ -53,12 +55,11 @@ def validate(network: Generator, excerpts: Sequence[Excerpt]) -> ValidationResul
 
 def _diversity(network: Generator, one: Excerpt, result: np.ndarray) -> float:
     """Return the change of the first slice of a result, or of a block, relative to a darkening of the input."""
-    count, axis = one.min_slices, one.slice_axis
-    first = np.take(one.lr, range(count), axis)
-    before = np.take(result, range(padded_size(count, one.model.factors[axis])), axis)
-    given = (one.model.factors, axis, DURING_TRAINING, one.model.noise_sigma)
-    darkened = restore_volume(network, DARKENED * first, *given, model=one.model)
-    change, given = (float(np.sqrt(np.mean(array**2))) for array in (darkened - before, (1 - DARKENED) * first))
+    axis, dark = one.slice_axis, one.first(DARKENED)
+    before = np.take(result, range(padded_size(one.min_slices, one.model.factors[axis])), axis)
+    darkened = restore_excerpt(network, dark)
+    difference = (1 / DARKENED - 1) * dark.lr
+    change, given = (float(np.sqrt(np.mean(array**2))) for array in (darkened - before, difference))
     return change / given if given else 0.0
 
 

@@ -134,6 +134,33 @@ def test_patches_have_their_own_operator_and_depend_on_seed_and_step_alone() -> 
     assert first.part(slice(2, 4)).slices.shape == (2, 2)  # pyright: ignore[reportOptionalMemberAccess]
 
 
+def test_neighbouring_planes_are_those_beside_the_reference() -> None:
+    volume = texture()
+    given = recipe(batch_size=40, noise_sigma_range=[0.0, 0.0], neighbours=1)
+    patches = AnyRatioSampler([a_volume(volume)], given, 1).batch(0)
+    operator, steps, middle = as_torch(patches.operator), np.arange(16), slice(7, 9)
+    distances = []
+    shifted = {distance: np.zeros_like(patches.reference) for distance in range(-3, 4)}
+    for place, reference in enumerate(patches.reference[:, 0]):
+        corner, down, right = located(volume, reference)
+        normal = np.cross(np.abs(down), np.abs(right))
+        grid = corner + steps[:, None, None] * down + steps[None, :, None] * right
+        for distance, planes in shifted.items():
+            planes[place, 0] = volume[tuple(np.clip(grid + distance * normal, 0, SIDE - 1).transpose(2, 0, 1))]
+    expected = {one: operator(torch.from_numpy(planes)).numpy()[:, 0] for one, planes in shifted.items()}
+    for place in range(40):
+        before, centre, after = patches.measured[place, ..., middle]
+        edge = np.abs(expected[0][place][:, middle] - centre).mean()  # the operator of a patch ends at its edges
+        pairs = {one: (expected[-one][place], found[place]) for one, found in expected.items()}
+        errors = {
+            one: max(np.abs(pair[0][:, middle] - before).mean(), np.abs(pair[1][:, middle] - after).mean())
+            for one, pair in pairs.items()
+        }
+        distances.append(min(errors, key=lambda one: errors[one]))
+        assert errors[distances[-1]] < 3 * edge + 1e-3
+    assert set(distances) >= {-2, -1, 0, 1, 2}
+
+
 def test_background_of_thick_slices_is_removed_where_they_see_nothing_else() -> None:
     volume = texture()
     volume[:, :, :36] = 0

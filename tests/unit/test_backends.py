@@ -28,7 +28,7 @@ SHAPES = [
     Shape(blocks=1, features=16, growth=8, factor=8),
     Shape("srresnet", blocks=2, features=16, noise_map=True),
     Shape("fast_edsr", factor=2, blocks=2, features=16, noise_map=True),
-    Shape("fast_edsr", blocks=2, features=16),
+    Shape("fast_edsr", blocks=2, features=16, neighbours=2),
 ]
 
 
@@ -46,7 +46,7 @@ def generator(shape: Shape) -> Generator:
 @pytest.mark.parametrize("shape", SHAPES, ids=lambda shape: f"{shape.architecture}-{shape.factor}-{shape.along}")
 def test_every_backend_agrees_with_torch(name, shape):
     network = generator(shape)
-    images = np.random.default_rng(1).random((3, 2, 13, 18), dtype=np.float32)
+    images = np.random.default_rng(1).random((3, 2, shape.depth, 13, 18), dtype=np.float32)
     expected = engine_for(network, Infer(backend="torch")).restore(images, 0.03)
     found = engine_for(network, Infer(backend=name)).restore(images, 0.03)
     assert found.shape == expected.shape == (3, 2, 13 * network.factors[0], 18 * network.factors[1])
@@ -59,7 +59,7 @@ def test_every_backend_agrees_with_torch(name, shape):
 @pytest.mark.parametrize("name", ["openvino", "torch"])
 def test_threads_batches_and_memory_do_not_change_a_slice(monkeypatch, name):
     network = generator(SHAPES[0])
-    images = np.random.default_rng(1).random((5, 24, 30), dtype=np.float32)
+    images = np.random.default_rng(1).random((5, 1, 24, 30), dtype=np.float32)
     together = engine_for(network, Infer(backend=name, threads=2)).restore(images, 0.03)
     alone = [engine_for(network, Infer(backend=name, threads=1)).restore(one, 0.03) for one in images]
     assert np.array_equal(together, np.stack(alone))
@@ -92,7 +92,7 @@ def test_engines_are_cached_and_released_with_their_network(monkeypatch):
     for _ in range(2):
         engine_for(network, Infer())
     assert len(made) == 1
-    image = np.random.default_rng(1).random((9, 9), dtype=np.float32)
+    image = np.random.default_rng(1).random((1, 9, 9), dtype=np.float32)
     before = engine_for(network, Infer()).restore(image, 0.0)
     with torch.no_grad():
         next(network.parameters()).mul_(2.0)
@@ -130,7 +130,7 @@ def test_onnx_runtime_rejects_lower_precisions():
 @needs_a_compiler
 def test_compilation_does_not_change_the_result(monkeypatch):
     network = generator(SHAPES[0])
-    images = np.random.default_rng(1).random((3, 18, 22), dtype=np.float32)
+    images = np.random.default_rng(1).random((3, 1, 18, 22), dtype=np.float32)
     expected = engine_for(network, Infer(backend="torch")).restore(images, 0.03)
     compiled = engine_for(network, Infer(backend="torch", compile=True))
     assert np.abs(compiled.restore(images, 0.03) - expected).max() < BOUND * np.ptp(expected)
@@ -144,4 +144,4 @@ def test_failed_compilation_is_reported(tmp_path, monkeypatch):
     torch.compiler.reset()
     engine = engine_for(generator(SHAPES[1]), Infer(backend="torch", compile=True))
     with pytest.raises(UserError, match=r"cannot compile networks here \(.*no/compiler.*Set infer\.compile: false"):
-        engine.restore(np.zeros((12, 14), dtype=np.float32), 0.0)
+        engine.restore(np.zeros((1, 12, 14), dtype=np.float32), 0.0)

@@ -58,8 +58,8 @@ def inputs_of(reference, averaged=None, distance=None):
     operator = as_torch(ForwardModel((4, 4), tuple(reference.shape[-2:])).terms)
     measured = torch.nn.functional.avg_pool2d(reference, 4)
     kept = reference if averaged is None else averaged
-    sigma = torch.zeros(len(reference))
-    return LossInputs(measured, reference, sigma, operator, lambda: kept, distance, teacher=lambda: reference)
+    given = (measured, torch.zeros(len(reference)))
+    return LossInputs(given, reference, operator, lambda: kept, distance, teacher=lambda: reference)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from pipeline import plugins
 from pipeline.errors import UserError
-from pipeline.models.generator import ARCHITECTURES, NOISE_MAP_SCALE, Generator, Shape, with_noise_map
+from pipeline.models.generator import ARCHITECTURES, NOISE_MAP_SCALE, Generator, Shape, with_inputs
 from pipeline.models.record import NetworkRecord
 
 SMALL = Shape(blocks=1, features=8, growth=4)
@@ -161,18 +161,36 @@ def test_srresnet_has_the_size_of_the_paper():
 def test_a_new_noise_map_has_no_effect_before_training(architecture, factor):
     before = with_large_weights(generator(architecture=architecture, factor=factor, channels=2))
     before.record = NetworkRecord(method="a")
-    after = with_noise_map(before)
+    after = with_inputs(before, noise_map=True, neighbours=0)
     image, sigma = random_image(2, 2, 9, 10), torch.tensor([0.01, 0.3])
     with torch.inference_mode():
         assert torch.allclose(after(image, sigma), before(image), atol=1e-6)
     assert after.shape == replace(before.shape, noise_map=True)
     assert after.record == before.record
     assert not after.training
-    assert with_noise_map(after) is after
+    assert with_inputs(after, noise_map=False, neighbours=0) is after
     assert not before.shape.noise_map
     after.network.get_parameter("conv_first.weight").data[:, -1] = 0.1
     with torch.inference_mode():
         assert not torch.allclose(after(image, sigma), before(image), atol=1e-4)
+
+
+@pytest.mark.parametrize("architecture", KINDS)
+@pytest.mark.parametrize("factor", FACTORS)
+def test_new_neighbouring_slices_have_no_effect_before_training(architecture, factor):
+    """Neither slices nor a noise map change places, also where they are given one after the other."""
+    before = with_large_weights(generator(architecture=architecture, factor=factor))
+    after = with_inputs(before, noise_map=False, neighbours=1)
+    again = with_inputs(with_inputs(after, noise_map=True, neighbours=1), noise_map=False, neighbours=2)
+    assert again.shape == replace(before.shape, noise_map=True, neighbours=2)
+    slices, sigma = random_image(2, 5, 9, 10), torch.tensor([0.01, 0.3])
+    with torch.inference_mode():
+        expected = before(slices[:, 2:3])
+        assert torch.allclose(after(slices[:, 1:4]), expected, atol=1e-6)
+        assert torch.allclose(again(slices, sigma), expected, atol=1e-6)
+    again.network.get_parameter("conv_first.weight").data[:, :4] = 0.1
+    with torch.inference_mode():
+        assert not torch.allclose(again(slices, sigma), expected, atol=1e-4)
 
 
 class Remember(nn.Module):

@@ -367,7 +367,9 @@ def test_the_key_of_a_training_depends_on_its_teacher(tmp_path):
         keys.append(training_key(files, tiny_recipe(), tiny_settings(), 0, "code"))
     assert keys[0] == keys[1] != keys[2]
     with pytest.raises(UserError, match=r"teacher.safetensors: the teacher enlarges by \(4, 4\), but .* by \(2, 2\)"):
-        teacher_for(tmp_path / "teacher.safetensors", (2, 2))
+        teacher_for(tmp_path / "teacher.safetensors", tiny_recipe(), (2, 2))
+    with pytest.raises(UserError, match="given 0 neighbouring slices on each side; set the same number"):
+        teacher_for(tmp_path / "teacher.safetensors", tiny_recipe(neighbours=1), (4, 4))
 
 
 def test_training_continues_without_any_loss_term(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +31,7 @@ def upsample(lr_image: LowResolutionImage, method: str, tuning: Tuning | None = 
     Returns:
         Normalised intensities of shape lr_image.forward_model.padded_shape, on the grid of cell centres.
     """
-    model = lr_image.forward_model
-    if not lr_image.stack.are_neighbours and model.factors[model.slice_axis] == 1:
-        model = replace(model, still_axis=model.slice_axis)
+    model = lr_image.stack_model
     settings = (tuning or {}).get(method) or default_settings(method, model.noise_sigma)
     return plugins.load(BASELINES, method).upsample(lr_image.data, model, settings)
 

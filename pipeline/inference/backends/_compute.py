@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Compute = Callable[[NDArray[np.float32], float], NDArray[np.float32]]
-"""Restores slices, shape (slice, rows, columns), given their noise level as a fraction of the normalised range. Returns
-shape (slice, rows * factor, columns * factor)."""
+"""Restores slices, shape (slice, depth, rows, columns), given their noise level as a fraction of the normalised range.
+Along the axis `depth` are the slice and its neighbours, as many as `Shape.depth`. Returns shape (slice, rows * factor,
+columns * factor)."""
 
 FULL_PRECISION = "float32"

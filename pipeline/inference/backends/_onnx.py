@@ -27,8 +27,9 @@ def supports(network: torch.nn.Module, package: str) -> bool:
 def to_onnx(network: Generator, *, fuse_upsampling: bool) -> bytes:
     """Return a network in the ONNX format.
 
-    Its inputs are image (batch, 1, y, x), for networks with a noise map sigma (batch,), and for networks of any ratio
-    that are not bound to spacing and thickness of the slices these two as slices (batch, 2), all float32.
+    Its inputs are image (batch, depth, y, x), where depth is the number of slices from which one is restored, for
+    networks with a noise map sigma (batch,), and for networks of any ratio that are not bound to spacing and thickness
+    of the slices these two as slices (batch, 2), all float32.
 
     Args:
         network: in evaluation mode.
@@ -40,7 +41,8 @@ def to_onnx(network: Generator, *, fuse_upsampling: bool) -> bytes:
         exported.network.fuse_upsampling = fuse_upsampling  # pyright: ignore[reportArgumentType]
     free = network.shape.slice_maps and network.slices is None
     names = INPUTS if free else INPUTS[: 1 + int(network.shape.noise_map)]
-    example = (torch.zeros(1, 1, TRACED_SIDE, TRACED_SIDE), torch.zeros(1), torch.ones(1, 2))[: len(names)]
+    image = torch.zeros(1, network.shape.depth, TRACED_SIDE, TRACED_SIDE)
+    example = (image, torch.zeros(1), torch.ones(1, 2))[: len(names)]
     batch, grid = {0: "batch"}, {0: "batch", 2: "y", 3: "x"}
     axes = {"image": grid, "sigma": batch, "slices": batch, "restored": {0: "batch", 2: "Y", 3: "X"}}
     with warnings.catch_warnings():

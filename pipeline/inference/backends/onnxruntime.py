@@ -40,7 +40,7 @@ def prepare(network: Generator, settings: Infer) -> Compute:
     def restore(images: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
         noise = {"sigma": np.array([sigma], dtype=np.float32)} if has_noise_map else {}
         return np.concatenate(
-            [session.run(None, {"image": image[None, None], **noise})[0][:, 0] for image in images]  # pyright: ignore
+            [session.run(None, {"image": image[None], **noise})[0][:, 0] for image in images]  # pyright: ignore
         )
 
     return restore

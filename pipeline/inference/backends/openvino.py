@@ -38,11 +38,12 @@ def prepare(network: Generator, settings: Infer) -> Compute:
     threads = settings.threads
     core, source = openvino.Core(), to_onnx(network, fuse_upsampling=True)
     factors, noise_map, need = network.factors, network.shape.noise_map, bytes_per_voxel(network)
+    depth = network.shape.depth
 
     @lru_cache(maxsize=MAX_COMPILED)
     def requests_for(rows: int, columns: int, streams: int) -> list[Any]:
         model = core.read_model(source)
-        fixed = {"image": [1, 1, rows, columns], "sigma": [1]}
+        fixed = {"image": [1, depth, rows, columns], "sigma": [1]}
         model.reshape({name: fixed[name] for one in model.inputs for name in one.names})
         # Without the hint, CPUs that support bfloat16 would use it.
         hints = {"INFERENCE_PRECISION_HINT": PRECISIONS[settings.precision]}
@@ -50,7 +51,7 @@ def prepare(network: Generator, settings: Infer) -> Compute:
         return [compiled.create_infer_request() for _ in range(streams)]
 
     def restore(images: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-        count, rows, columns = images.shape
+        count, _, rows, columns = images.shape
         restored = np.empty((count, rows * factors[0], columns * factors[1]), dtype=np.float32)
         requests = requests_for(rows, columns, min(count, concurrent_slices(need * rows * columns, threads)))
         noise = {"sigma": np.array([sigma], dtype=np.float32)} if noise_map else {}
@@ -66,7 +67,7 @@ def prepare(network: Generator, settings: Infer) -> Compute:
                 if len(running) == len(requests):
                     finish()
                 request = requests[place % len(requests)]
-                request.start_async({"image": np.ascontiguousarray(image)[None, None], **noise})
+                request.start_async({"image": np.ascontiguousarray(image)[None], **noise})
                 running.append((request, place))
             while running:
                 finish()

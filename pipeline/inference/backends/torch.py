@@ -39,7 +39,7 @@ def prepare(network: nn.Module, settings: Infer) -> Compute:
     forward = _compiled(network) if settings.compile else network
 
     def restore(images: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
-        batch = torch.from_numpy(images[:, None]).to(device)
+        batch = torch.from_numpy(images).to(device)
         parts = batch.split(len(batch) if device.type == "cuda" else CPU_BATCH)
         with torch.inference_mode(), lower:
             restored = [forward(part, torch.full((len(part),), sigma, device=device)) for part in parts]

@@ -77,7 +77,8 @@ class FastEDSR(nn.Module):
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
-        self.channels, self.factor = shape.channels, shape.factor
+        self.factor = shape.factor
+        self.restored = slice(shape.neighbours, shape.neighbours + shape.channels)
         features = shape.features
         self.conv_first = _convolution(shape.in_channels * UNSHUFFLE**2, features)
         self.body = nn.Sequential(*(ResidualBlock(features) for _ in range(shape.blocks)))
@@ -91,6 +92,6 @@ class FastEDSR(nn.Module):
         features = shallow + self.conv_body(self.body(shallow))
         detail = functional.pixel_shuffle(self.conv_last(features), self.factor * UNSHUFFLE)
         base = functional.interpolate(
-            image[:, : self.channels], scale_factor=float(self.factor), mode="bilinear", align_corners=False
+            image[:, self.restored], scale_factor=float(self.factor), mode="bilinear", align_corners=False
         )
         return base + detail[..., : height * self.factor, : width * self.factor]

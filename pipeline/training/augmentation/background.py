@@ -20,13 +20,16 @@ def has_empty_background(reference: NDArray[np.float32], mask: NDArray[np.bool_]
     return bool(background.size) and float((background == 0).mean()) >= MIN_EMPTY
 
 
-def without_background(measured: NDArray[np.float32], reference: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return a low-resolution patch with 0 in every voxel in which all voxels of the reference are 0.
+def covered_voxels(reference: NDArray[np.float32], factors: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the low-resolution voxels in which a voxel of the reference is not 0.
 
     Args:
-        measured: low-resolution patch with noise, shape (rows, columns).
-        reference: its reference, whose shape is a multiple of that.
+        reference: intensities, shape (slice, factors[0] rows, factors[1] columns).
+        factors: high-resolution voxels per low-resolution voxel along rows and columns.
+
+    Returns:
+        Shape (slice, rows, columns).
     """
-    rows, columns = measured.shape
-    cells = reference.reshape(rows, reference.shape[0] // rows, columns, reference.shape[1] // columns)
-    return np.where(cells.any(axis=(1, 3)), measured, np.float32(0))
+    count, rows, columns = reference.shape
+    cells = reference.reshape(count, rows // factors[0], factors[0], columns // factors[1], factors[1])
+    return cells.any(axis=(2, 4))

@@ -1,5 +1,5 @@
 """Loss terms. Each module offers `loss(estimate, inputs)`, a scalar tensor.
 
-The estimate is the output of the network for `inputs.measured`, of the shape of `inputs.reference` (batch, channels, y,
+The estimate is the output of the network for `inputs.given`, of the shape of `inputs.reference` (batch, channels, y,
 x).
 """
