@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -21,6 +20,7 @@ import torch
 from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
 from tests.helpers import CHECKOUT, Tags, synthetic_head, the_message, without_privileges, write_nifti
+from tests.interruption import PATIENCE_S, run_killed
 from tests.workflow.project import PROGRAMS, environment
 
 IMAGES = (
@@ -65,23 +65,21 @@ def command(*arguments: str | Path) -> list[str]:
     return [*without_privileges(), sys.executable, "-m", "pipeline", "bids", *map(str, arguments)]
 
 
+def variables() -> dict[str, str]:
+    return {**environment(), "PYTHONPATH": str(CHECKOUT)}
+
+
 def bids(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
     """Run the command as a user whom permissions bind."""
-    variables = {**environment(), "PYTHONPATH": str(CHECKOUT)}
     return subprocess.run(
-        command(*arguments), cwd=folder, env=variables, capture_output=True, text=True, check=False, timeout=1200
+        command(*arguments),
+        cwd=folder,
+        env=variables(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
     )
-
-
-def killed(folder: Path, output: Path, *arguments: str | Path) -> None:
-    """Start the command and kill it with all of its jobs when the first result is there."""
-    variables = {**environment(), "PYTHONPATH": str(CHECKOUT)}
-    with subprocess.Popen(
-        command(*arguments), cwd=folder, env=variables, start_new_session=True, stderr=subprocess.DEVNULL
-    ) as process:
-        while process.poll() is None and not any(output.glob("sub-*/**/*_desc-sr_*.json")):
-            time.sleep(0.2)
-        os.killpg(process.pid, signal.SIGKILL)
 
 
 def times(output: Path) -> dict[str, int]:
@@ -131,7 +129,7 @@ def history(tmp_path_factory) -> Iterator[History]:
     folder = tmp_path_factory.mktemp("a project")
     data, output, first = make_data(folder / "my data"), folder / "out", folder / "first"
     call = ("my data", "out", "participant", *BASELINE)
-    killed(folder, output, *call)
+    run_killed(command(*call), file="*_desc-sr_T1w.json", folder=folder, environment=variables())
     attempted = bids(folder, *call)
     grouped = bids(folder, "my data", "out", "group", "--cores", "1")
     shutil.copytree(output, first)
