@@ -16,11 +16,15 @@ SHORT_CORE_OPTIONS = ("-c", "-j", "-e")
 """Options of Snakemake that set the number of cores, directly or through a profile."""
 
 
-def snakemake_command(options: Sequence[str]) -> list[str]:
-    """Return the command that runs the workflow, on all cores unless the options specify otherwise."""
+def with_cores(options: Sequence[str]) -> list[str]:
+    """Return the options with all cores, unless they specify otherwise."""
     chosen = any(word.partition("=")[0] in CORE_OPTIONS or word.startswith(SHORT_CORE_OPTIONS) for word in options)
-    cores = [] if chosen else ["--cores", "all"]
-    return [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), *cores, *options]
+    return [*([] if chosen else ["--cores", "all"]), *options]
+
+
+def snakemake_command(options: Sequence[str], snakefile: Path = SNAKEFILE) -> list[str]:
+    """Return the command that runs a workflow, on all cores unless the options specify otherwise."""
+    return [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *with_cores(options)]
 
 
 def snakemake_environment() -> dict[str, str]:
@@ -35,9 +39,16 @@ def snakemake_environment() -> dict[str, str]:
     return {**os.environ, "XDG_CACHE_HOME": str(Path(".snakemake/cache").absolute())}
 
 
-def run_snakemake(options: Sequence[str]) -> int:
-    """Run the workflow and return the exit status; see `snakemake_command`."""
-    with subprocess.Popen(snakemake_command(options), env=snakemake_environment()) as process:
+def run_snakemake(options: Sequence[str], snakefile: Path = SNAKEFILE, kept_open: Sequence[int] = ()) -> int:
+    """Run a workflow and return the exit status.
+
+    Args:
+        options: options of Snakemake, see `snakemake_command`.
+        snakefile: the workflow.
+        kept_open: file descriptors that Snakemake inherits, such as that of a lock.
+    """
+    command = snakemake_command(options, snakefile)
+    with subprocess.Popen(command, env=snakemake_environment(), pass_fds=kept_open) as process:
         try:
             return process.wait()
         except KeyboardInterrupt:
