@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 FOLDER = Path(__file__).resolve().parent
 sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
@@ -46,3 +47,16 @@ html_css_files = ["site.css"]
 html_show_sourcelink = False
 html_copy_source = False
 copybutton_exclude = ".linenos, .gp"
+
+
+def make_accessible(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Correct what axe-core finds in pages of the theme: headings without a level, boxes that only a mouse scrolls."""
+    context["furo_navigation_tree"] = context.get("furo_navigation_tree", "").replace(' role="heading"', "")
+    if body := context.get("body"):
+        body = body.replace("<pre>", '<pre tabindex="0">')
+        context["body"] = body.replace('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper')
+
+
+def setup(app: Any) -> None:
+    """Change pages after the theme has prepared them."""
+    app.connect("html-page-context", make_accessible, priority=900)

@@ -195,6 +195,8 @@ def command_line() -> str:
     text = app_for([]).generate_docs(output_format="markdown")
     text = re.sub(r"## Table of Contents\n.*?\*\*Commands\*\*", "**Commands**", text, flags=re.DOTALL)
     text = text.replace("# brainsr\n", "# Command line\n", 1)
+    # The usage of this command names the program that generates the page.
+    text = re.sub(r"(brainsr --install-completion) .*?\[OPTIONS\]", r"\1 [OPTIONS]", text)
     introduction = """
 ## Steps of the workflow
 
