@@ -14,6 +14,7 @@ from pipeline.console import docstring_summary, run_app
 COMMANDS = (
     "apply",
     "combine",
+    "bids",
     "networks",
     "run",
     "check",

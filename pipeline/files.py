@@ -168,6 +168,30 @@ def _lock(descriptor: int) -> Lock:
     return Lock.HERE
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[int | None]:
+    """Lock a file until the block ends; a killed process loses the lock, unless a child inherited the descriptor.
+
+    Yields:
+        The descriptor that has the lock; None if the disk has no locks.
+
+    Raises:
+        UserError: another process has the lock, or the file cannot be created.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    try:
+        found = _lock(descriptor)
+        if found is Lock.ELSEWHERE:
+            raise UserError(f"{path.parent}: another process is writing here; wait until it has finished.")
+        yield descriptor if found is Lock.HERE else None
+    finally:
+        os.close(descriptor)
+
+
 def _remove_abandoned(target: Path) -> None:
     """Remove what processes that were killed have left of `target`; on a disk without locks it stays."""
     for path in target.parent.glob(f"{_temporary_prefix(target)}*"):

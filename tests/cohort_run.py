@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pipeline.config.sections import Evaluate
 from pipeline.reporting.run_record import table_of
 from pipeline.statistics.measurements import volume_table
 from pipeline.statistics.summary import summarise
+from pipeline.tables.membrane_agreement import MEMBRANE_AGREEMENT, MembraneAgreement
 from pipeline.tables.slices import SLICES
 from pipeline.tables.summary import SUMMARY
 from pipeline.tables.volumes import VOLUMES
@@ -25,7 +27,7 @@ HOSTILE_NAME = '"><img src=x onerror=alert(1)>\u202e\u2603' + "n" * 280
 SLICE_COUNT = 5
 TABLES = (
     *("comparisons", "gates", "inserted_structures", "detection_rates", "reliability", "tissue_agreement", "diagnosis"),
-    *("uncertainty", "duplicates"),
+    *("membrane_agreement", "uncertainty", "duplicates"),
 )
 """Tables for every optional section of the page."""
 
@@ -164,6 +166,13 @@ def optional_tables(
             ]
         ),
     )
+    membranes = MEMBRANE_AGREEMENT.frame(
+        MembraneAgreement(
+            *("test", method, 18, 0.9, 0.7, 1.6, 1.4, 1.8, 0.3, 0.2, 0.4),
+            *("bspline3", *((math.nan,) * 3 if method == "reference" else (-0.2, -0.3, -0.1))),
+        )
+        for method in (*methods, "reference")
+    )
     duplicates = pd.DataFrame(
         [(HOSTILE_NAME, "test", names[0], "007", "train", "low", 3)],
         columns=pd.Index(
@@ -177,6 +186,7 @@ def optional_tables(
         **{"comparisons": comparisons, "gates": gates, "inserted_structures": inserted},
         **{"detection_rates": detection_rates, "reliability": reliability, "uncertainty": uncertainty},
         **{"tissue_agreement": tissue, "diagnosis": diagnosis, "duplicates": duplicates},
+        "membrane_agreement": membranes,
     }
 
 

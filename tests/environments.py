@@ -27,6 +27,7 @@ CONDA_NAMES = {
     "pydantic_core": "pydantic",
     "pypi_simple": "pypi-simple",
     "skimage": "scikit-image",
+    "sklearn": "scikit-learn",
     "torch": "pytorch",
     "urllib3": "requests",
     "yaml": "pyyaml",

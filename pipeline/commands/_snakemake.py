@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from pipeline import WORKFLOW_FOLDER
 
@@ -14,16 +15,26 @@ SHORT_CORE_OPTIONS = ("-c", "-j", "-e")
 """Options of Snakemake that set the number of cores, directly or through a profile."""
 
 
-def snakemake_command(options: Sequence[str]) -> list[str]:
-    """Return the command that runs the workflow, on all cores unless the options specify otherwise."""
+def with_cores(options: Sequence[str]) -> list[str]:
+    """Return the options with all cores, unless they specify otherwise."""
     chosen = any(word.partition("=")[0] in CORE_OPTIONS or word.startswith(SHORT_CORE_OPTIONS) for word in options)
-    cores = [] if chosen else ["--cores", "all"]
-    return [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), *cores, *options]
+    return [*([] if chosen else ["--cores", "all"]), *options]
 
 
-def run_snakemake(options: Sequence[str]) -> int:
-    """Run the workflow and return the exit status; see `snakemake_command`."""
-    with subprocess.Popen(snakemake_command(options)) as process:
+def snakemake_command(options: Sequence[str], snakefile: Path = SNAKEFILE) -> list[str]:
+    """Return the command that runs a workflow, on all cores unless the options specify otherwise."""
+    return [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *with_cores(options)]
+
+
+def run_snakemake(options: Sequence[str], snakefile: Path = SNAKEFILE, kept_open: Sequence[int] = ()) -> int:
+    """Run a workflow and return the exit status.
+
+    Args:
+        options: options of Snakemake, see `snakemake_command`.
+        snakefile: the workflow.
+        kept_open: file descriptors that Snakemake inherits, such as that of a lock.
+    """
+    with subprocess.Popen(snakemake_command(options, snakefile), pass_fds=kept_open) as process:
         try:
             return process.wait()
         except KeyboardInterrupt:

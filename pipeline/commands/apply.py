@@ -10,8 +10,6 @@ from cyclopts.types import PositiveFloat, PositiveInt
 from cyclopts.validators import Number
 
 from pipeline.config.planes import PlaneChoice
-from pipeline.config.shipped import listed_networks
-from pipeline.errors import UserError
 
 
 def apply(
@@ -84,45 +82,25 @@ def apply(
     """
     from pipeline.config.load import read_section
     from pipeline.config.sections import Extract, Infer
-    from pipeline.formats import Part, format_of
-    from pipeline.formats.tiled import is_large
-    from pipeline.inference.choice import choose_weights, weights_named
+    from pipeline.formats import Part
     from pipeline.inference.memory import limit_memory
-    from pipeline.inference.restore_baseline import names, restore_by_baseline
-    from pipeline.inference.restore_file import default_output, restore_file
+    from pipeline.inference.restore_file import default_output
+    from pipeline.inference.restore_image import restore_image
 
     given = {"noise_sigma": noise_sigma, "force": force or None}
     changes = {name: value for name, value in given.items() if value is not None}
     inference = read_section(Infer, read_section(Infer, settings).model_copy(update=changes).model_dump_json())
     limit_memory(memory_mb)
-    target, part = output or default_output(image), Part(frame, channel, series, voxel_um)
-    extraction = Extract(plane=plane, foreground=foreground)
-    weights = None if model is None else weights_named(model)
-    if model is not None and weights is None:
-        if model not in names():
-            shipped = listed_networks()
-            raise UserError(
-                f"--model: there is no file, network or baseline {model!r}; the networks that ship are: {shipped}; the "
-                f"baselines are: {', '.join(names())}."
-            )
-        restore_by_baseline(model, image, target, part, extraction, inference, factor, thickness_mm)
-        return
-    if factor is not None:
-        raise UserError("--factor applies to baselines; the factor of a network is fixed. Leave out --factor.")
-    original = None
-    if weights is None:
-        original = None if is_large(image, series) else format_of(image).read(image, part)
-        weights = choose_weights(original, image.name)
-    restore_file(
-        weights,
+    restore_image(
+        model,
         image,
-        target,
-        part,
-        extraction,
+        output or default_output(image),
+        Part(frame, channel, series, voxel_um),
+        Extract(plane=plane, foreground=foreground),
         inference,
-        device,
+        factor=factor,
+        device=device,
         uncertainty=uncertainty,
         calibration=calibration,
         thickness_mm=thickness_mm,
-        original=original,
     )

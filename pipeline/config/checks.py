@@ -15,7 +15,7 @@ from pipeline import plugins
 from pipeline.config.bids.names import derivative_path
 from pipeline.config.known import known_sources
 from pipeline.config.recipe import PRETRAINED, SCRATCH, Recipe, preset, preset_names, preset_recipe
-from pipeline.config.sections import NETWORK_FACTORS, REFERENCE, Degrade, Evaluate, Infer, Reading, Train
+from pipeline.config.sections import NETWORK_FACTORS, OPERATORS, REFERENCE, Degrade, Evaluate, Infer, Reading, Train
 from pipeline.config.shipped import is_any_ratio, restores_any_ratio, shipped_networks
 from pipeline.config.sources import HttpSource, LocalSource, Network, PackageSource, S3Source, ShippedSource, Source
 from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS, Volume
@@ -79,9 +79,9 @@ def _check_sources(volumes: Sequence[Volume], known: Mapping[str, Source]) -> It
                     f"{place}: {name!r} is for tests only (licence: {known[name].licence}), but volume {volume.id!r} "
                     f"is in split {volume.split!r}; use other data"
                 )
-        if volume.segmentation is not None and volume.segmentation not in known:
-            nearest = plugins.suggest(volume.segmentation, known)
-            yield f"volumes[{index}].segmentation: {volume.segmentation!r} is unknown; {nearest}"
+        for key, name in (("segmentation", volume.segmentation), ("neurons", volume.neurons)):
+            if name is not None and name not in known:
+                yield f"volumes[{index}].{key}: {name!r} is unknown; {plugins.suggest(name, known)}"
 
 
 def check_labels(volumes: Sequence[Volume], evaluate: Evaluate) -> Iterator[str]:
@@ -292,6 +292,20 @@ def check_train(
     if train.perceptual_weights not in features:
         nearest = plugins.suggest(train.perceptual_weights, features)
         yield f"train.perceptual_weights: {train.perceptual_weights!r} is unknown; {nearest}"
+
+
+def check_operators(methods: Sequence[str], recipes: Mapping[str, Recipe], degrade: Degrade) -> Iterator[str]:
+    """Check for operators that depend on the position in the volume, which patches of a fixed factor do not have."""
+    for name, recipe in _trained(methods, recipes).items():
+        if recipe.ratio_range is not None:
+            continue
+        steps = [step for one in recipe.degradations or (degrade,) for step in one.operators]
+        found = [step.name for step in steps if not plugins.constant(OPERATORS, step.name, "LOCAL", True)]
+        if found:
+            yield (
+                f"recipes.{name}.degradations: networks of a fixed factor cannot be trained with {found[0]}, which "
+                "depends on the position in the volume; list forward models without it, or set ratio_range"
+            )
 
 
 def _check_any_ratio(train: Train, degrade: Degrade, trained: Mapping[str, Recipe]) -> Iterator[str]:

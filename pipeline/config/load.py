@@ -22,6 +22,7 @@ from pipeline.config.checks import (
     check_infer,
     check_labels,
     check_leaks,
+    check_operators,
     check_reading,
     check_recipes,
     check_same_files,
@@ -182,6 +183,8 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
         yield from check_degradations(good["degradations"])
     if {"methods", "recipes"} <= good.keys():
         yield from check_recipes(good["methods"], good["recipes"])
+    if {"methods", "recipes", "degrade"} <= good.keys():
+        yield from check_operators(good["methods"], good["recipes"], good["degrade"])
     if {"methods", "recipes", "train", "sources", "degrade"} <= good.keys():
         yield from check_teachers(good["methods"], good["recipes"], good["train"], good["sources"], good["degrade"])
     networks = ("methods", "recipes", "degrade", "train")
@@ -223,7 +226,7 @@ def check_files(run: Run) -> None:
     weights = [run.train.initial_weights] if PRETRAINED in run.network_methods else []
     if run.evaluate.needs_features or any(run.recipe(method).needs_perceptual for method in run.trained_methods):
         weights.append(run.train.perceptual_weights)
-    used = [name for volume in run.volumes for name in (*volume.source_names, volume.segmentation) if name]
+    used = [name for volume in run.volumes for name in (*volume.source_names, *volume.companion_names)]
     local = {name: run.sources.get(name) for name in dict.fromkeys([*used, *weights])}
     mistakes = [
         _missing(name, source)

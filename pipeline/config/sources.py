@@ -139,11 +139,20 @@ class HttpSource(_Described):
     """file name, if the address does not end in one"""
     member: FilePath | None = None
     """path of the file inside the archive"""
+    converted: str | None = None
+    """for a file that was made from those at the address: how. It is not downloaded, but found by its SHA-256 in the
+    folders of BRAINSR_ARCHIVES"""
 
     @model_validator(mode="after")
     def _check_downloaded_name(self) -> HttpSource:
         if not _is_file_name(self.downloaded_name):
             raise ValueError("the address does not end in a file name; set it with the key file")
+        return self
+
+    @model_validator(mode="after")
+    def _check_converted(self) -> HttpSource:
+        if self.converted and self.sha256 is None:
+            raise ValueError("converted: the file is found by its sha256; give it")
         return self
 
     @property

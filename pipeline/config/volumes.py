@@ -79,6 +79,9 @@ class Volume(Section):
     segmentation: str | None = None
     """source of a segmentation: an integer label for every voxel of the volume, 0 for the background; used by the
     region `labels` of evaluate"""
+    neurons: str | None = None
+    """for val and test volumes of electron microscopy: source of a segmentation of neurons, one label for each, 0 where
+    unknown. Neurons are segmented in the restored volumes and compared with it (metrics/membranes.csv)"""
     slices: Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]] | None, Field()] = None
     """range [start, stop) of slices in the plane extract.plane, in canonical RAS order; null selects all slices"""
     folder: Folder | None = None
@@ -107,7 +110,7 @@ class Volume(Section):
 
     @model_validator(mode="after")
     def _check_part(self) -> Volume:
-        keys = ("segmentation", "frame", "channel", "series", "voxel_um", "thickness_mm", "tissues")
+        keys = ("segmentation", "neurons", "frame", "channel", "series", "voxel_um", "thickness_mm", "tissues")
         given = [key for key in keys if getattr(self, key) is not None]
         if self.is_stack and given:
             raise ValueError(f"{given[0]} applies to volumes, not to a stack of pictures of a collection")
@@ -121,7 +124,7 @@ class Volume(Section):
             raise ValueError("content: labels is for train and val; results are tested on acquired images")
         if self.is_stack or self.is_combined:
             raise ValueError("content: labels applies to a volume with a single source")
-        given = [key for key in ("segmentation", "tissues") if getattr(self, key) is not None]
+        given = [key for key in ("segmentation", "neurons", "tissues") if getattr(self, key) is not None]
         if given:
             raise ValueError(f"{given[0]} applies to images, not to content: labels")
         return self
@@ -139,7 +142,7 @@ class Volume(Section):
         twice = [name for index, name in enumerate(self.sources) if name in self.sources[:index]]
         if twice:
             raise ValueError(f"sources lists {twice[0]!r} twice; every scan counts once")
-        keys = ("shard", "folder", "frame", "channel", "series", "voxel_um")
+        keys = ("shard", "folder", "frame", "channel", "series", "voxel_um", "neurons")
         given = [key for key in keys if getattr(self, key) is not None]
         if given:
             raise ValueError(f"{given[0]} applies to a single source; the sources of one head are single volumes in mm")
@@ -149,6 +152,17 @@ class Volume(Section):
                 "for all, or one for each"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_neurons(self) -> Volume:
+        if self.neurons is not None and self.split not in EVALUATED_SPLITS:
+            raise ValueError(f"neurons applies to volumes that are evaluated, not to the split {self.split}")
+        return self
+
+    @property
+    def companion_names(self) -> tuple[str, ...]:
+        """Names of the sources of its segmentations."""
+        return tuple(name for name in (self.segmentation, self.neurons) if name is not None)
 
     @property
     def is_label_map(self) -> bool:

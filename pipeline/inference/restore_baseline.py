@@ -24,7 +24,8 @@ from pipeline.image.missing_values import MASK as MISSING
 from pipeline.image.normalisation import normalise
 from pipeline.inference.restoration import noise_model
 from pipeline.inference.restore_file import check_no_overwrite
-from pipeline.inference.result_check import agreement_with_measurement, check_agreement
+from pipeline.inference.restored_file import RestoredFile
+from pipeline.inference.result_check import Agreement, agreement_with_measurement, check_agreement
 from pipeline.inference.thick_slices import as_thick_slices, without_stripes
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import covered_shape
@@ -55,7 +56,7 @@ def restore_by_baseline(
     settings: Infer,
     factor: int | None = None,
     thickness_mm: float | None = None,
-) -> None:
+) -> RestoredFile:
     """Restore an image by a baseline with default settings.
 
     Without a factor, thick slices are restored to the finest voxel size within them. With a factor, the image is
@@ -88,17 +89,25 @@ def restore_by_baseline(
         else:
             channels = split_channels(whole.data, whole.stack.channel_count)
             images = [as_coarse_slices(whole.with_data(one), settings.noise_sigma, factor) for one in channels]
-    results = []
+    results, agreements = [], []
     for image in images:
         logger.info("%s: restoring by %s, %s", source.name, method, image.forward_model.describe())
         restored = restored_by(method, image, source.name)
         agreement = agreement_with_measurement(restored, image.data, image.forward_model)
         check_agreement(source.name, agreement, force=settings.force)
         results.append(restored)
+        agreements.append(agreement)
     restored = interleave_channels(results)
     low = images[0] if factor is None else as_coarse_slices(whole, 0.0, factor)
     clipped = write_prediction(output, low, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, low.data.shape, restored.shape, clipped)
+    models = [image.forward_model for image in images]
+    return RestoredFile(
+        method,
+        models[0].factors,
+        noise_sigma=max(model.noise_sigma for model in models),
+        beyond_noise=sum(agreements, Agreement()).beyond_noise,
+    )
 
 
 def restored_by(method: str, image: LowResolutionImage, name: str) -> NDArray[np.float32]:

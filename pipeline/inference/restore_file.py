@@ -36,6 +36,7 @@ from pipeline.inference.restoration import (
     restore_measured,
     restore_uncorrected,
 )
+from pipeline.inference.restored_file import RestoredFile
 from pipeline.inference.result_check import (
     Agreement,
     agreement_of,
@@ -77,7 +78,7 @@ def restore_file(
     calibration: Path | None = None,
     thickness_mm: float | None = None,
     original: Image | None = None,
-) -> None:
+) -> RestoredFile:
     """Restore an image file and write the result, with its uncertainty map beside it.
 
     Args:
@@ -111,7 +112,7 @@ def restore_file(
         if thickness_mm is not None:
             raise UserError(f"{source}: --thickness-mm does not apply to images that are restored tile by tile.")
         _restore_in_tiles(network, digest, source, part, settings, output, kind if uncertainty else None)
-        return
+        return RestoredFile(weights.name, (*network.factors, 1), digest)
     original = with_thickness(original or format_of(source).read(source, part), thickness_mm, str(source))
     check_output(output, original)
     log_profile(original, str(source))
@@ -144,13 +145,21 @@ def restore_file(
     check_agreement(source, agreement, force=settings.force)
     clipped = write_prediction(output, image, restored)
     logger.info("%s: %s -> %s, %d voxels clipped", source, image.data.shape, restored.shape, clipped)
+    found = RestoredFile(
+        weights.name,
+        channels[0].forward_model.factors,
+        digest,
+        max(result.sigma for result in results),
+        agreement.beyond_noise,
+    )
     path = uncertainty_path(output)
     if not with_map:
         _warn_of_earlier_map(path)
-        return
+        return found
     maps = [_uncertainty(kind, *pair) for pair in zip(channels, results, strict=True)]
     write_quantity(path, restored_image(image, interleave_channels(maps)))
     logger.info(MAP_WRITTEN, path, kind.description)
+    return found
 
 
 def _writes_map(network: Generator, uncertainty: bool | None) -> bool:

@@ -48,7 +48,7 @@ class SourceRecord(DownloadRecord):
         name = download.name
         source = {**known_sources(), **run.sources}.get(name)
         uses = [volume.id for volume in run.volumes if name in volume.source_names]
-        uses += [f"segmentation of {volume.id}" for volume in run.volumes if volume.segmentation == name]
+        uses += [f"segmentation of {volume.id}" for volume in run.volumes if name in volume.companion_names]
         if run.train.initial_weights == name:
             uses.append("initial weights")
         if run.train.perceptual_weights == name:

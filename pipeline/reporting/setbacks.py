@@ -19,6 +19,7 @@ from pipeline.reporting.titles import baselines, method_title
 from pipeline.tables.detection_rates import DETECTION_RATES
 from pipeline.tables.diagnosis import DIAGNOSIS
 from pipeline.tables.inserted_structures import INSERTED_STRUCTURES
+from pipeline.tables.membrane_agreement import MEMBRANE_AGREEMENT
 from pipeline.tables.tissue_agreement import TISSUE_AGREEMENT
 
 
@@ -46,6 +47,7 @@ def split_setbacks(run: RunRecord, split: str) -> list[Setback]:
         *inserted_setbacks(inserted, run.deliver, rates),
         *agreement_setbacks(where(run.table(TISSUE_AGREEMENT), split=split), run.deliver),
         *diagnosis_setbacks(where(run.table(DIAGNOSIS), split=split), run.deliver),
+        *membrane_setbacks(where(run.table(MEMBRANE_AGREEMENT), split=split), run.deliver),
     ]
 
 
@@ -151,4 +153,19 @@ def diagnosis_setbacks(table: pd.DataFrame, deliver: str) -> list[Setback]:
         )
         for row in records(where(table, method=deliver))
         if row["diff"] < 0
+    ]
+
+
+def membrane_setbacks(table: pd.DataFrame, deliver: str) -> list[Setback]:
+    """Find losses in the segmentation of neurons; `table` has the rows of membrane_agreement.csv of one split."""
+    return [
+        Setback(
+            f"Neurons are separated less correctly with {method_title(deliver)} than with "
+            f"{method_title(str(row['baseline']))}",
+            f"Variation of information {format_number(row['voi'], 3, unit='bits')}, a difference of "
+            f"{format_number(row['diff'], 3, sign=True)} "
+            f"{format_interval(row['diff_ci_low'], row['diff_ci_high'], 3)}.",
+        )
+        for row in records(where(table, method=deliver))
+        if row["diff"] > 0
     ]

@@ -35,6 +35,7 @@ class DownloadRecord(Section):
     path: str | None = None
     bids: str | None = None
     file: str | None = None
+    converted: str | None = None
     member: str | None = None
     sha256: str
     """SHA-256 of the file"""

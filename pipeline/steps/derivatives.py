@@ -7,32 +7,26 @@ common data types of derivatives.
 from __future__ import annotations
 
 import logging
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 from zipfile import BadZipFile, ZipFile
 
-from nibabel import nifti1
-from nibabel.filebasedimages import ImageFileError
 from tqdm import tqdm
 
-from pipeline import __version__
 from pipeline.config.base import Section
-from pipeline.config.bids.names import NIFTI_EXTENSIONS
 from pipeline.config.bids.sidecars import read_sidecars
 from pipeline.config.finding.kinds.bids import DESCRIPTION_FILE
 from pipeline.config.load import read_entry
 from pipeline.config.sources import LocalSource
 from pipeline.errors import UserError, about
 from pipeline.files import folder_beside, publish_folder, read_json, replacing, write_json
+from pipeline.provenance.bids import data_set_description, place_of, size_of
 from pipeline.sources.chunks import read_pieces, write_pieces
 from pipeline.steps._framework import entry
 
 logger = logging.getLogger(__name__)
-
-BIDS_VERSION = "1.10.0"
 
 RESULT = (
     "Super-resolved by BrainSR ({method}) from a low-resolution image simulated from the source with the ForwardModel"
@@ -41,8 +35,6 @@ MAP = (
     "Half-width of the 90 % prediction interval of each voxel of the image of the same name with desc-brainsr, "
     "super-resolved by BrainSR ({method}): calibrated on the validation volumes, in the units of the image"
 )
-MILLIMETRES = {"meter": 1e3, "mm": 1.0, "micron": 1e-3}
-"""Millimetres per unit of length, by the name of the unit in nibabel; by convention, files without a unit use mm."""
 KEPT_KEYS = ("SkullStripped", "SliceThickness", "SpacingBetweenSlices")
 """Keys that are copied from the sidecars of the source image, if present; a result lies on the grid of its source."""
 
@@ -79,31 +71,6 @@ def sidecar(
     }
 
 
-def size_of(image: Path, voxel_um: Sequence[float], raw: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the keys of a sidecar that describe the voxel size of a result.
-
-    Args:
-        image: the result; for NIfTI, the size is read from the header.
-        voxel_um: voxel size of a micrograph along x, y and z in micrometres; empty if unknown.
-        raw: merged sidecars of the source image, which has the same grid as the result.
-
-    Raises:
-        UserError: the image cannot be read.
-    """
-    if image.name.endswith(NIFTI_EXTENSIONS):
-        try:
-            header: Any = nifti1.load(image).header
-        except (OSError, ImageFileError) as error:
-            raise UserError(f"cannot read {image}: {error}. Delete it and run again.") from error
-        unit = MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
-        return {"VoxelSizeMillimetres": [round(unit * float(length), 6) for length in header["pixdim"][1:4]]}
-    stated = raw.get("PixelSize")
-    if not voxel_um:
-        return {key: raw[key] for key in ("PixelSize", "PixelSizeUnits") if key in raw}
-    count = len(stated) if isinstance(stated, list) else len(voxel_um)
-    return {"PixelSize": list(voxel_um[:count]), "PixelSizeUnits": "um"}
-
-
 def write_image(image: Path, output: Path) -> None:
     """Write a result atomically under its new name; OME-Zarr is unpacked to a folder.
 
@@ -120,41 +87,6 @@ def write_image(image: Path, output: Path) -> None:
             publish_folder(folder, output)
     except (OSError, BadZipFile) as error:
         raise UserError(f"cannot read {image}: {error}. Delete it and run again.") from error
-
-
-def data_set_description(
-    run: str, method: str, links: Mapping[str, str], raw: Mapping[str, Mapping[str, Any]]
-) -> dict[str, Any]:
-    """Return the description of the derivatives of a run.
-
-    Args:
-        run: name of the run.
-        method: method that restored the images.
-        links: location of every source data set, by its name in the sidecars.
-        raw: descriptions of these data sets, by the same names.
-    """
-    titles = [str(raw[name].get("Name", name)) for name in links]
-    licences = sorted({str(one["License"]) for one in raw.values() if "License" in one})
-    return {
-        "Name": f"{', '.join(titles)}: super-resolved by BrainSR, run {run}",
-        "BIDSVersion": BIDS_VERSION,
-        "DatasetType": "derivative",
-        **({"License": "; ".join(licences)} if licences else {}),
-        "GeneratedBy": [{"Name": "BrainSR", "Version": __version__, "Description": f"results of the method {method}"}],
-        "SourceDatasets": [_source(raw[name], place) for name, place in links.items()],
-        "DatasetLinks": dict(links),
-    }
-
-
-def _source(raw: Mapping[str, Any], place: str) -> dict[str, str]:
-    """Return the DOI of a data set if it has one, otherwise its location."""
-    return {"DOI": str(raw["DatasetDOI"])} if "DatasetDOI" in raw else {"URL": place}
-
-
-def place_of(root: str, output: Path) -> str:
-    """Return the path of a data set relative to the folder of derivatives; an absolute path becomes a file URI."""
-    path = Path(root)
-    return path.as_uri() if path.is_absolute() else Path(os.path.relpath(path, output.parent)).as_posix()
 
 
 class Derivative(Section):
@@ -212,7 +144,14 @@ def run(options: Options) -> None:
                 write_derivative(derivative, options.results, options.method, folder)
         raw = {name: read_json(Path(root) / DESCRIPTION_FILE) for name, root in options.links.items()}
         links = {name: place_of(root, options.output / DESCRIPTION_FILE) for name, root in options.links.items()}
-        write_json(folder / DESCRIPTION_FILE, data_set_description(options.run, options.method, links, raw))
+        titles = ", ".join(str(raw[name].get("Name", name)) for name in links)
+        description = data_set_description(
+            f"{titles}: super-resolved by BrainSR, run {options.run}",
+            f"results of the method {options.method}",
+            links,
+            raw,
+        )
+        write_json(folder / DESCRIPTION_FILE, description)
         publish_folder(folder, options.output)
     logger.info("%s: %d derivatives", options.output, len(derivatives))
 

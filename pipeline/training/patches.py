@@ -396,7 +396,8 @@ def with_noise(
     model: ForwardModel, layers: NDArray[np.float32], cut: Cut, generator: np.random.Generator, sigma: float
 ) -> NDArray[np.float32]:
     """Add noise to slices of shape (slice, rows, columns), whose orientation in the volume is `cut`."""
-    if len(layers) == 1:
+    # Across sections, noise models that treat every section differently need to know where they are.
+    if len(layers) == 1 and cut.columns != model.slice_axis:
         return model.add_noise(layers[0], generator, sigma)[None]
     noisy = model.add_noise(np.moveaxis(layers, (0, 1, 2), cut), generator, sigma)
     return np.moveaxis(noisy, cut, (0, 1, 2))

@@ -111,6 +111,18 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
         volumes(segmentation="vgg16-brain-tumors"),
         ("volumes[0].segmentation: 'vgg16-brain-tumors' is unknown", "did you mean 'vgg16-brain-tumor'?"),
     ),
+    "neurons that nobody knows": (
+        volumes(neurons="fibsem-medulla-3-neurons", split="test"),
+        ("volumes[0].neurons: 'fibsem-medulla-3-neurons' is unknown", "did you mean 'fibsem-medulla-2-neurons'?"),
+    ),
+    "neurons of a volume that is not evaluated": (
+        volumes(neurons="fibsem-medulla-2-neurons", split="train"),
+        ("neurons applies to volumes that are evaluated, not to the split train",),
+    ),
+    "network of a fixed factor trained with missing sections": (
+        configuration(degrade={"operators": [{"name": "binning"}, {"name": "missing_section"}]}),
+        ("degradations: networks of a fixed factor cannot be trained with missing_section", "ratio_range"),
+    ),
     "labels without a segmentation": (
         configuration(evaluate={"regions": ["foreground", "labels"]}),
         ("evaluate.regions: labels requires a `segmentation`",),

@@ -728,6 +728,17 @@ def test_a_file_that_exists_in_a_further_folder_is_used_by_its_checksum_and_not_
     assert (data / "p01-scan.bin").read_bytes() == CONTENT[:-1], "files of further folders are left as they are"
 
 
+def test_a_converted_file_is_found_but_never_downloaded(server: FileServer, tmp_path: Path):
+    source = http_source(server, converted="all sections in one file")
+    assert_told(download(tmp_path, source), tmp_path, "scan.bin", "all sections in one file", "BRAINSR_ARCHIVES")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/scan.bin").write_bytes(CONTENT)
+    assert_made(download(tmp_path, source, folders=("archives", "data")), tmp_path)
+    record = json.loads((tmp_path / "out/scan.bin.source.json").read_text())
+    assert record["converted"] == "all sections in one file"
+    assert not server.requests
+
+
 def test_the_folders_of_archives_are_listed_by_a_variable_like_a_path(server: FileServer, tmp_path: Path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data/my_scan.bin").write_bytes(CONTENT)

@@ -27,6 +27,7 @@ from pipeline.models.vgg import VggFeatures, save_vgg
 from pipeline.models.weights import load_generator, save_generator
 from pipeline.physics.degradation import degrade, forward_model
 from tests.helpers import CHECKOUT, extract, run_step, synthetic_head, the_message, write_nifti
+from tests.interruption import run_killed
 
 SHAPE = {"blocks": 1, "features": 8, "growth": 4}
 SOURCE = json.dumps({"kind": "local", "path": "x", "network": {**SHAPE, "trained_on": "nothing"}})
@@ -159,35 +160,28 @@ def test_a_second_training_writes_identical_files(data, undisturbed, tmp_path):
     assert_same_model(tmp_path / "model", undisturbed("pixels"))
 
 
-def step_of(folder: Path) -> int:
-    """Return the newest step among the checkpoints, or 0."""
-    steps = [0]
-    for path in folder.glob("generation-?.pt"):
-        try:
-            steps.append(torch.load(path, weights_only=True)["step"])
-        except (OSError, RuntimeError, EOFError):
-            continue
-    return max(steps)
-
-
 def kill(process: subprocess.Popen[str]) -> int | None:
     process.kill()
     process.communicate()
     return process.returncode
 
 
-@pytest.mark.parametrize(("name", "kill_at"), [("pixels", 2), ("sharp", 13)])
-def test_a_killed_training_resumes_to_the_same_weights(data, undisturbed, tmp_path, name, kill_at):
+def kill_at_step(step: int, command: list[str]) -> None:
+    """Run a training that is killed after the checkpoint of a step, of which `SETTINGS` writes one per step."""
+    words = ["python", "-m", "pipeline.steps", *command]
+    run_killed(words, file="generation-?.pt", times=step, folder=CHECKOUT, environment=os.environ)
+
+
+@pytest.mark.parametrize(("name", "step"), [("pixels", 2), ("sharp", 13)])
+def test_a_killed_training_resumes_to_the_same_weights(data, undisturbed, tmp_path, name, step):
     expected = undisturbed(name)
-    process = start(arguments(data, tmp_path, name))
-    wait_for(lambda: step_of(tmp_path / "checkpoints") >= kill_at, process)
-    assert kill(process) == -signal.SIGKILL
+    kill_at_step(step, arguments(data, tmp_path, name))
     assert not (tmp_path / "model").exists()
     if name == "sharp":
-        assert pd.read_csv(expected / "events.csv")["step"].min() < kill_at, "no event lies in the past"
+        assert pd.read_csv(expected / "events.csv")["step"].min() < step, "no event lies in the past"
     again = run_step(*arguments(data, tmp_path, name))
     assert again.returncode == 0, again.stderr
-    assert "continuing after step" in again.stderr
+    assert f"continuing after step {step}" in again.stderr
     assert_same_model(tmp_path / "model", expected)
     assert not (tmp_path / "checkpoints").exists()
 
@@ -238,9 +232,7 @@ def test_a_batch_that_two_processes_cannot_share_is_rejected(data, tmp_path):
 
 
 def test_changed_settings_restart_the_training_with_a_message(data, tmp_path):
-    process = start(arguments(data, tmp_path, steps=100_000))
-    wait_for(lambda: any((tmp_path / "checkpoints").glob("generation-*.pt")), process)
-    kill(process)
+    kill_at_step(1, arguments(data, tmp_path, steps=11))
     again = run_step(*arguments(data, tmp_path))
     assert again.returncode == 0, again.stderr
     assert "training from the beginning" in again.stderr

@@ -178,17 +178,16 @@ def touch(folder: Path, names: Iterable[str], seconds_from_now: float) -> None:
 
 def test_a_second_run_in_a_folder_is_refused_and_the_first_ends_well(clean, server, tmp_path) -> None:
     folder = clean.start(tmp_path / "project")
-    first = Run(folder, "--notemp", *FIRST, server=server)
     locks = folder / ".snakemake/locks"
-    while first.wait(0.02) and not (locks.is_dir() and any(locks.iterdir())):
-        pass
-    first.freeze()
-    second = run(server, folder, "--notemp", *FIRST)
+    with server.paused():
+        first = Run(folder, "--notemp", *FIRST, server=server)
+        while first.wait(0.02) and not (locks.is_dir() and any(locks.iterdir())):
+            pass
+        second = run(server, folder, "--notemp", *FIRST)
     assert second.status == 1
     assert "--unlock" in second.output
     assert "no other Snakemake process" in second.output
     assert "Traceback" not in second.output
-    first.unfreeze()
     ended = first.end()
     assert ended.status == 0, ended.output
     assert set(comparable(folder).items()) <= set(clean.expected.items())

@@ -97,9 +97,11 @@ class Server:
 
     Attributes:
         place: its folder.
+        session: its processes.
     """
 
     place: Path
+    session: int
 
     def commands(self) -> list[Command]:
         """Return one command of every stage that was ever run, in the order in which they came."""
@@ -127,6 +129,15 @@ class Server:
         count = int(changes.read_text()) if changes.exists() else 0
         return Ended(answer["status"], log.read_text(), count)
 
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Let stages wait for as long as the block lasts."""
+        _signal_session(self.session, "STOP")
+        try:
+            yield
+        finally:
+            _signal_session(self.session, "CONT")
+
 
 @contextmanager
 def serving() -> Iterator[Server]:
@@ -136,9 +147,9 @@ def serving() -> Iterator[Server]:
         try:
             assert process.stdout
             assert process.stdout.readline() == "serving\n"
-            yield Server(Path(place))
+            yield Server(Path(place), process.pid)
         finally:
-            _kill_session(process)
+            _signal_session(process.pid, "KILL")
             process.communicate()
 
 
@@ -161,9 +172,9 @@ def _start(command: Sequence[str | Path], variables: dict[str, str]) -> subproce
     )
 
 
-def _kill_session(process: subprocess.Popen[str]) -> None:
-    """Kill a process and everything that it has started, at one stroke."""
-    subprocess.run(["pkill", "-KILL", "-s", str(process.pid)], check=False)
+def _signal_session(session: int, name: str) -> None:
+    """Send a signal to a process and everything that it has started, at one stroke."""
+    subprocess.run(["pkill", f"-{name}", "-s", str(session)], check=False)
 
 
 class Run:
@@ -197,17 +208,9 @@ class Run:
             shutil.rmtree(self._place, ignore_errors=True)
         return Ended(self.process.returncode, output)
 
-    def freeze(self) -> None:
-        """Stop everything where it is, until `unfreeze`."""
-        subprocess.run(["pkill", "-STOP", "-s", str(self.process.pid)], check=True)
-
-    def unfreeze(self) -> None:
-        """Let everything go on."""
-        subprocess.run(["pkill", "-CONT", "-s", str(self.process.pid)], check=True)
-
     def kill(self) -> Ended:
         """Kill snakemake and, where they have a server of their own, all its jobs."""
-        _kill_session(self.process)
+        _signal_session(self.process.pid, "KILL")
         return self.end()
 
     def kill_a_job(self, generator: np.random.Generator) -> bool:

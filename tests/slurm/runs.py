@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import torch
 import yaml
 
 from tests.helpers import CHECKOUT, contents
+from tests.interruption import interrupted, interrupting, is_stopped
 from tests.slurm.cluster import Cluster, Job, wait_for
 from tests.workflow.project import environment
 
@@ -66,7 +67,7 @@ class ClusterRun:
         settings = yaml.safe_load(path.read_text(encoding="utf-8"))
         path.write_text(yaml.safe_dump({**settings, **changes}), encoding="utf-8")
 
-    def start(self, *arguments: str | Path) -> subprocess.Popen[str]:
+    def start(self, *arguments: str | Path, variables: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
         """Start snakemake by the profile for Slurm, but for what a test's cluster has to be asked otherwise."""
         command = ["snakemake", "--snakefile", CHECKOUT / "Snakefile", "--configfile", self.folder / "small.yaml"]
         command += ["--workflow-profile", CHECKOUT / "profiles/slurm", "--slurm-status-command", "squeue"]
@@ -74,7 +75,7 @@ class ClusterRun:
         return subprocess.Popen(
             list(map(str, command)),
             cwd=self.folder,
-            env={**environment(), **self.cluster.environment},
+            env=variables or self._environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -84,13 +85,21 @@ class ClusterRun:
         """Run snakemake to its end."""
         return finished(self.start(*arguments))
 
-    def frozen_training(self) -> int:
-        """Wait until a training has a checkpoint, and stops it there with SIGSTOP; return its process id."""
-        checkpoint = self.folder / CHECKPOINTS / "generation-0.pt"
-        wait_for(checkpoint.exists, f"{checkpoint} is written", BUSY_S)
-        process = _trainer(self.folder)
-        os.kill(process, signal.SIGSTOP)
-        return process
+    def start_and_freeze(self, *arguments: str | Path) -> tuple[subprocess.Popen[str], int]:
+        """Start snakemake and wait until the training has stopped by SIGSTOP after its first checkpoint.
+
+        Returns:
+            Snakemake, and the process id of the training. A training that is started again does not stop.
+        """
+        note = self.folder / "frozen"
+        variables = interrupting(self._environment, note, "generation-?.pt", 1, signal.SIGSTOP)
+        snakemake = self.start(*arguments, variables=variables)
+        wait_for(lambda: is_stopped(note), "the training has a checkpoint", BUSY_S)
+        return snakemake, interrupted(note)
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {**environment(), **self.cluster.environment}
 
     def copy(self, folder: Path) -> ClusterRun:
         """Return a run that has come as far as the training, and no further."""
@@ -123,15 +132,3 @@ def finished(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]
     """Wait for snakemake's end."""
     output, _ = process.communicate(timeout=2 * BUSY_S)
     return subprocess.CompletedProcess(process.args, process.returncode, output)
-
-
-def _trainer(folder: Path) -> int:
-    """Return the process id of the training that works in a folder."""
-    for place in Path("/proc").glob("[0-9]*"):
-        try:
-            words = (place / "cmdline").read_bytes().split(b"\0")
-            if words[1:4] == [b"-m", b"pipeline.steps", b"train"] and (place / "cwd").resolve() == folder:
-                return int(place.name)
-        except OSError:
-            continue
-    raise AssertionError(f"no training works in {folder}")

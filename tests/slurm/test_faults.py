@@ -46,8 +46,7 @@ class Outcome:
 
 def cancelled(run: ClusterRun) -> Outcome:
     """`scancel` of the training; the user starts the run again."""
-    first = run.start("--retries", "0", *TARGETS)
-    run.frozen_training()
+    first, _ = run.start_and_freeze("--retries", "0", *TARGETS)
     lost = run.steps_done() - run.steps_saved()
     run.cluster.tell("scancel", run.trainings[-1].number)
     stopped = finished(first)
@@ -59,8 +58,7 @@ def cancelled(run: ClusterRun) -> Outcome:
 
 def requeued(run: ClusterRun) -> Outcome:
     """`scontrol requeue` of the training, as preemption does it: the run goes on by itself."""
-    first = run.start(*TARGETS)
-    run.frozen_training()
+    first, _ = run.start_and_freeze(*TARGETS)
     lost = run.steps_done() - run.steps_saved()
     run.cluster.tell("scontrol", "requeue", run.trainings[-1].number)
     _ends_well(finished(first))
@@ -70,8 +68,7 @@ def requeued(run: ClusterRun) -> Outcome:
 
 def out_of_time(run: ClusterRun) -> Outcome:
     """A training that hangs until its time is over: it is tried again with twice as much."""
-    first = run.start(*TARGETS)
-    run.frozen_training()
+    first, _ = run.start_and_freeze(*TARGETS)
     lost = run.steps_done() - run.steps_saved()
     run.cluster.tell("scontrol", "update", f"JobId={run.trainings[-1].number}", "TimeLimit=1")
     _ends_well(finished(first))
@@ -95,8 +92,7 @@ def out_of_memory(run: ClusterRun) -> Outcome:
 
 def node_restarted(run: ClusterRun) -> Outcome:
     """The node's daemon is killed and started again: the training does not notice."""
-    first = run.start(*TARGETS)
-    process = run.frozen_training()
+    first, process = run.start_and_freeze(*TARGETS)
     run.cluster.kill_node()
     os.kill(process, signal.SIGCONT)
     run.cluster.start_node()
@@ -107,8 +103,7 @@ def node_restarted(run: ClusterRun) -> Outcome:
 
 def abandoned(run: ClusterRun) -> Outcome:
     """Snakemake itself is killed while the training runs on; it is started again too early, and then in time."""
-    first = run.start(*TARGETS)
-    process = run.frozen_training()
+    first, process = run.start_and_freeze(*TARGETS)
     first.kill()
     first.wait()
     job = run.trainings[-1].number

@@ -23,7 +23,8 @@ from pipeline.config.load import read_run
 from pipeline.config.run import Run
 from pipeline.errors import UserError
 from pipeline.formats import Part, format_of
-from pipeline.steps.derivatives import size_of, write_image
+from pipeline.provenance.bids import size_of
+from pipeline.steps.derivatives import write_image
 from tests.workflow.project import jobs, snakemake
 
 SUBJECTS = {"train": ["sub-01"], "val": ["sub-02"], "test": ["sub-03"]}

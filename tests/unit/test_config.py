@@ -162,7 +162,9 @@ def test_every_known_source_says_what_it_is() -> None:
         assert source.citation, name
         assert source.licence != "not stated", name
         assert source.sha256, name
-        assert source.file_name.endswith((".nii.gz", ".nii", ".mgz", ".bin", ".onnx", ".pth", ".safetensors")), name
+        assert source.file_name.endswith(
+            (".nii.gz", ".nii", ".mgz", ".tif", ".bin", ".onnx", ".pth", ".safetensors")
+        ), name
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
@@ -195,7 +197,7 @@ def test_allowed_values_are_told_in_words() -> None:
     assert words["source"] == "text, or null"
 
 
-PUBLIC_DATA = ("bids.yaml", "em.yaml", "fluorescence.yaml", "ixi.yaml", "openneuro.yaml")
+PUBLIC_DATA = ("bids.yaml", "em.yaml", "fibsem.yaml", "fluorescence.yaml", "ixi.yaml", "openneuro.yaml")
 
 
 def test_examples_and_profiles_that_ship_are_printed(capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -31,8 +32,8 @@ from pipeline.formats.io.predictions import write_prediction
 from pipeline.image.image import Image
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.physics.noise import noncentral_chi
-from pipeline.physics.operators import antialiased_bicubic, binning
+from pipeline.physics.noise import noncentral_chi, serial_sections
+from pipeline.physics.operators import antialiased_bicubic, binning, missing_section
 from pipeline.plugins import load
 from pipeline.tables.gates import GATES, GateResult
 from tests.helpers import described, ras_affine, run_command, run_step, synthetic_head, the_message, write_nifti
@@ -415,3 +416,26 @@ def test_enforcement_stops_for_the_delivered_method_alone(tmp_path):
     assert enforce(tmp_path, "fail", "srgan").returncode == 0
     assert "agrees with the measurement of all 1 volumes" in (tmp_path / "gates.txt").read_text()
     assert "no 'esrgan'" in the_message(enforce(tmp_path, "warn", "esrgan"))
+
+
+def test_brightness_and_shifts_of_sections_are_noise_to_the_gate():
+    """The gate knows their distribution, not their values: the reference passes, an invented structure does not."""
+    shape = (40, 44, 64)
+    texture = ndimage.gaussian_filter(np.random.default_rng(0).standard_normal(shape), 2)
+    hr = np.asarray(0.5 + 0.12 * texture / texture.std(), dtype=np.float32)
+    steps = (binning.Parameters(), missing_section.Parameters(depth=0.3))
+    sections = serial_sections.Parameters(brightness=0.03, shift_pixels=0.3, drift_sections=4.0)
+    windows = window_sizes((1.0, 1.0, 4.0), 2, across_slices=True)
+    failures = 0
+    for seed in range(3):
+        forward = ForwardModel(
+            (1, 1, 4), shape, "serial_sections", 0.02, seed, operators=steps, noise_parameters=sections
+        )
+        measured = forward.simulate(hr)
+        again = ForwardModel.from_json(json.loads(json.dumps(forward.to_json())))
+        np.testing.assert_array_equal(again.simulate(hr), measured)
+        assert not failed(hr, measured, forward, windows)
+        failures += bool(failed(hr, measured, replace(forward, noise="gaussian", noise_parameters=None), windows))
+        invented = hr + np.float32(0.5) * ball(shape, np.array([20, 22, 40]), np.full(3, 6.0))
+        assert "local" in failed(invented, measured, forward, windows)
+    assert failures == 2, "a gate that expects ideal sections rejects the reference where the sections differ more"

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import struct
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +44,7 @@ from pipeline.models.generator import Generator
 from pipeline.models.record import NetworkRecord, TrainingDomain
 from pipeline.models.weights import save_generator
 from tests.helpers import CHECKOUT, contents, restore_slice, run_command, the_message
+from tests.interruption import run_killed
 from tests.small_training import tiny_generator
 from tests.unit.test_ome_zarr import described, pixels, transformations, write_store
 from tests.unit.test_tiff_kinds import plane_of, write_set
@@ -347,30 +344,14 @@ def test_pixels_beyond_the_dtype_are_clipped_and_counted(tmp_path, network):
     assert whole(tmp_path / "out.tiff").min() == 65535
 
 
-def progress(output: Path) -> dict[str, Any]:
-    """Read the progress of an unfinished run."""
-    try:
-        return json.loads((output.with_name(f".{output.name}.unfinished") / "progress.json").read_text())
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {"row": 0}
-
-
 def test_a_killed_run_leaves_no_partial_output_and_resumes(tmp_path, network, network_file):
     source = make_image(tmp_path / "in.ome.zarr", 2100, 120)
     options = {"tile_lr": 128, "overlap_lr": 16, "threads": 1}
     output, other = tmp_path / "out.ome.zarr", tmp_path / "other.ome.zarr"
     command = ["apply", "--model", network_file, source, "--output", output, "--device", "cpu", "--force"]
     command += ["--settings", json.dumps(options)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pipeline", *map(str, command)],
-        cwd=CHECKOUT,
-        stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
-    )
-    while progress(output)["row"] < 512 and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
+    words = ["python", "-m", "pipeline", *command]
+    run_killed(words, file="progress.json", times=3, folder=CHECKOUT, environment=os.environ)
     assert not output.exists()
     (tmp_path / ".out.ome.zarr.unfinished/image/0/c/0/0.half.partial").write_bytes(b"half a chunk")
     again = run_command(*command)

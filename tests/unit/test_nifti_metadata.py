@@ -29,7 +29,7 @@ from pipeline.image.image import Image
 from pipeline.image.slices import cut_block
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.steps.derivatives import size_of
+from pipeline.provenance.bids import size_of
 from tests.helpers import described, ras_affine
 from tests.image_files import numbers
 

@@ -15,18 +15,25 @@ from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.physics.degradation import forward_model
 from pipeline.physics.forward import NOISES, ForwardModel
-from pipeline.physics.noise import electron, gaussian, noncentral_chi, poisson_gaussian, rician
+from pipeline.physics.grid import Cut
+from pipeline.physics.noise import electron, gaussian, noncentral_chi, poisson_gaussian, rician, serial_sections
+from pipeline.training.patches import with_noise
 from tests.helpers import described
 
 NAMES = plugins.names(NOISES)
 SIGMA = 0.05
 COUNT = 400_000
 LEVELS = [0.0, 0.02, 0.1, 1.0]
+STILL = {"electron": {"jitter_pixels": 0.0}, "serial_sections": {"brightness": 0.0, "shift_pixels": 0.0}}
+"""Parameters without effects that lines or sections have in common."""
+SETTLED = {"serial_sections": STILL["serial_sections"]}
+"""Parameters for which the draws of one image are independent."""
 
 
 def draws(module, level, parameters=None, sigma=SIGMA, count=COUNT):
     image = np.full((count, 1), level, dtype=np.float32)
-    parameters = parameters or module.Parameters()
+    name = module.__name__.rpartition(".")[2]
+    parameters = parameters or module.Parameters(**SETTLED.get(name, {}))
     return module.add_noise(image, sigma, np.random.default_rng(11), parameters)[:, 0].astype(np.float64)
 
 
@@ -50,7 +57,7 @@ def test_every_noise_has_description_and_keeps_shape_and_dtype(name):
 def test_expected_value_matches_mean_of_draws(name, level):
     module = plugins.load(NOISES, name)
     found = draws(module, level)
-    expected = module.expected_value(np.full((3, 1), level), SIGMA, module.Parameters())
+    expected = module.expected_value(np.full((3, 1), level), SIGMA, module.Parameters(**SETTLED.get(name, {})))
     assert abs(found.mean() - expected[1, 0]) < 5 * found.std() / np.sqrt(COUNT) + 1e-7
 
 
@@ -60,10 +67,10 @@ def test_standard_deviation_matches_draws(name, level):
     module = plugins.load(NOISES, name)
     found = draws(module, level)
     image = np.full((3, 1), level)
-    deviation = module.standard_deviation(image, SIGMA, module.Parameters())
+    deviation = module.standard_deviation(image, SIGMA, module.Parameters(**SETTLED.get(name, {})))
     assert deviation.shape == image.shape
     assert deviation[1, 0] == pytest.approx(found.std(), rel=0.01, abs=1e-9)
-    still = {"jitter_pixels": 0.0} if name == "electron" else {}
+    still = STILL.get(name, {})
     assert module.standard_deviation(image, 0.0, module.Parameters(**still)).max() == pytest.approx(0, abs=1e-9)
 
 
@@ -89,7 +96,7 @@ def test_jitter_increases_standard_deviation_at_edges():
 @pytest.mark.parametrize("name", NAMES)
 def test_sigma_zero_adds_no_noise(name):
     module = plugins.load(NOISES, name)
-    still = {"jitter_pixels": 0.0} if name == "electron" else {}
+    still = STILL.get(name, {})
     image = np.random.default_rng(0).random((6, 5)).astype(np.float32)
     np.testing.assert_array_equal(
         module.add_noise(image, 0.0, np.random.default_rng(0), module.Parameters(**still)), image
@@ -277,3 +284,56 @@ def test_scan_lines_lie_within_slices_for_every_slice_axis(slice_axis):
     assert not np.allclose(
         model.add_seeded_noise(np.swapaxes(low, first, second)), np.swapaxes(low, first, second), atol=0.1
     )
+
+
+# Serial sections
+
+
+def test_each_section_is_shifted_and_brightened_as_scipy_does():
+    image = ndimage.gaussian_filter(np.random.default_rng(0).random((20, 24, 6)), (2, 2, 0)).astype(np.float32)
+    parameters = serial_sections.Parameters(brightness=0.1, shift_pixels=0.6, drift_sections=3.0)
+    found = serial_sections.add_noise(image, 0.0, np.random.default_rng(5), parameters)
+    generator = np.random.default_rng(5)
+    gains = 1 + 0.1 * generator.standard_normal(6)
+    shifts = serial_sections.section_shifts(6, generator, parameters)
+    for section in range(6):
+        moved = ndimage.shift(image[..., section].astype(float), shifts[:, section], order=1, mode="nearest")
+        np.testing.assert_allclose(found[..., section], gains[section] * moved, atol=1e-5)
+
+
+@pytest.mark.parametrize("drift", [0.0, 5.0])
+def test_shifts_of_sections_have_the_stated_width_and_correlation(drift):
+    parameters = serial_sections.Parameters(shift_pixels=0.4, drift_sections=drift)
+    shifts = serial_sections.section_shifts(40_000, np.random.default_rng(1), parameters)
+    assert shifts.std(axis=1) == pytest.approx(0.4, rel=0.05)
+    for line in shifts:
+        expected = np.exp(-1 / drift) if drift else 0
+        assert np.corrcoef(line[1:], line[:-1])[0, 1] == pytest.approx(expected, abs=0.03)
+    assert abs(np.corrcoef(shifts[0], shifts[1])[0, 1]) < 0.1
+
+
+def test_moments_over_sections_match_those_of_draws():
+    plane = np.zeros((17, 15), dtype=np.float32)
+    plane[6:11, 5:9] = 0.8
+    image = np.repeat(plane[..., None], 20_000, axis=2)
+    parameters = serial_sections.Parameters(brightness=0.1, shift_pixels=0.4)
+    found = serial_sections.add_noise(image, 0.02, np.random.default_rng(2), parameters)
+    mean = serial_sections.expected_value(plane, 0.02, parameters)
+    deviation = serial_sections.standard_deviation(plane, 0.02, parameters)
+    np.testing.assert_allclose(mean, found.mean(axis=2), atol=0.006)
+    np.testing.assert_allclose(deviation, found.std(axis=2), atol=0.03)  # a sum over few shifts, at sharp edges
+    inside = (slice(8, 9), slice(6, 8))
+    np.testing.assert_allclose(deviation[inside], found.std(axis=2)[inside], rtol=0.05)
+
+
+@pytest.mark.parametrize("cut", [Cut(0, 1, 2), Cut(1, 0, 2), Cut(1, 2, 0)])
+def test_sections_of_a_patch_differ_along_its_columns(cut):
+    """The noise of a patch across the sections is that of a volume that is one voxel thick."""
+    parameters = serial_sections.Parameters(brightness=0.2, shift_pixels=0.0)
+    model = ForwardModel(
+        (1, 1, 1), (9, 9, 9), "serial_sections", 0.0, noise_parameters=parameters, slice_axis=cut.columns
+    )
+    noisy = with_noise(model, np.ones((1, 5, 7), dtype=np.float32), cut, np.random.default_rng(3), 0.0)[0]
+    assert noisy.shape == (5, 7)
+    np.testing.assert_allclose(noisy, np.broadcast_to(noisy[0], (5, 7)))
+    assert np.unique(noisy[0].round(4)).size == 7

@@ -10,11 +10,13 @@ from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.setbacks import (
     diagnosis_setbacks,
     inserted_setbacks,
+    membrane_setbacks,
     split_setbacks,
     tissue_setbacks,
     tissue_volume_setbacks,
 )
 from pipeline.tables.inserted_structures import INSERTED_STRUCTURES
+from pipeline.tables.membrane_agreement import MEMBRANE_AGREEMENT, MembraneAgreement
 from pipeline.tables.table import Table
 from pipeline.tables.tissue import TISSUE, TissueVolume
 from tests.provenance import provenance
@@ -98,6 +100,19 @@ def test_diagnoses_that_are_lost_are_told():
     table = pd.DataFrame(rows, columns=pd.Index(names))
     assert [one.text for one in diagnosis_setbacks(table, "a")] == ["Agreement 0.900, difference \N{MINUS SIGN}0.100."]
     assert diagnosis_setbacks(table, "b") == []
+
+
+def test_neurons_that_are_joined_or_divided_are_told():
+    rows = [
+        MembraneAgreement(
+            "test", name, 18, 0.9, 0.7, 1.6, 1.4, 1.8, 0.3, 0.2, 0.4, "bspline3", diff, diff - 1, diff + 1
+        )
+        for name, diff in (("a", 0.25), ("b", -0.25))
+    ]
+    (found,) = membrane_setbacks(MEMBRANE_AGREEMENT.frame(rows), "a")
+    assert found.title == "Neurons are separated less correctly with a than with Cubic B-spline"
+    assert found.text.startswith("Variation of information 1.600 bits, a difference of +0.250 ")
+    assert membrane_setbacks(MEMBRANE_AGREEMENT.frame(rows), "b") == []
 
 
 def test_tissue_volumes_of_one_volume_are_compared_with_the_reference():

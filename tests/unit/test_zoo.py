@@ -201,14 +201,18 @@ def test_a_baseline_enlarges_within_the_slices(tmp_path, capsys):
 def test_configurations_of_networks_that_ship_are_sound_and_share_their_data(zoo, tmp_path):
     ship(tmp_path, "mri-x4", factor=4)
     runs = {path.stem: read_run(read_yaml(path)) for path in sorted((CHECKOUT / "examples/zoo").glob("*.yaml"))}
-    assert {"mri-thick", "mri-x2", "mri-x2-fast", "mri-x4", "mri-x4-fast"} <= runs.keys()
+    assert {"em-isotropic", "mri-thick", "mri-x2", "mri-x2-fast", "mri-x4", "mri-x4-fast"} <= runs.keys()
     splits = {(volume.source, volume.split) for volume in runs["mri-x4"].volumes}
     for name, run in runs.items():
         assert run.run == name
-        assert run.volumes == runs["mri-x4"].volumes or name == "mri-thick"
-        assert {(volume.source, volume.split) for volume in run.volumes} <= splits
+        if name.startswith("mri-"):
+            assert run.volumes == runs["mri-x4"].volumes or name == "mri-thick"
+            assert {(volume.source, volume.split) for volume in run.volumes} <= splits
+        assert not {volume.split for volume in run.volumes} & {"test", "test_within_subject"}
         assert all(source in known_sources() for volume in run.volumes for source in volume.source_names)
         assert run.recipe(run.infer.deliver).degradations
+    tests = read_run(read_yaml(CHECKOUT / "examples/fibsem.yaml")).ids("test")
+    assert tests == ["medulla-2"] and {one.subject for one in runs["em-isotropic"].volumes} == {"medulla-1"}
     fast = runs["mri-x2-fast"]
     assert (fast.degrade.factor, fast.train.initial_weights) == (2, "mri-x2")
     assert fast.trained_methods == ["fast", "distilled"]

@@ -31,7 +31,7 @@ from tests.helpers import CHECKOUT, synthetic_head, write_nifti
 from tests.image_files import write_series
 from tests.known import known_file
 from tests.stacks import write_stacks
-from tests.unit import test_diagnosis
+from tests.unit import test_diagnosis, test_membranes
 from tests.unit.test_ome_zarr import write_store
 from tests.workflow.project import Conda, make_project, snakemake
 
@@ -110,6 +110,18 @@ def stage(name: str, /, **options: str | Path | Sequence[str]) -> list[str]:
     return command
 
 
+def bids_app_commands(image: Path) -> list[list[str]]:
+    """Return the commands of `brainsr bids` for one image, which they take for that of a data set."""
+    name = {"path": image.name, "subject": "sub-1", "stem": "restored/sub-1_desc-", "suffix": "T1w"}
+    data, images = json.dumps({"root": str(image.parent), "title": "heads"}), json.dumps(name)
+    settings = '{"model": "bspline3", "factor": 2}'
+    return [
+        stage("bids_image", root=image.parent, output=".", image=images, settings=settings),
+        stage("bids_page", data=data, images=images, subject="sub-1", output="sub-1.html"),
+        stage("bids_methods", data=data, images=images, output="./logs/methods.md", bibtex="methods.bib"),
+    ]
+
+
 def further_commands(folder: Path) -> list[list[str]]:
     """Return commands of the stages, formats and settings that the finished run had no use for."""
     head, section, cells = folder / "head.nii.gz", folder / "section.ome.tif", folder / "cells.ome.zarr"
@@ -167,6 +179,7 @@ def further_commands(folder: Path) -> list[list[str]]:
             links='{"raw": "raw"}',
             output="bids",
         ),
+        *bids_app_commands(head),
         stage(
             "convert_vgg", weights=known_file("vgg16-brain-tumor"), source=features.model_dump_json(), output="features"
         ),
@@ -181,6 +194,7 @@ def further_commands(folder: Path) -> list[list[str]]:
             device="cpu",
         ),
         test_diagnosis.command(folder / "classes"),
+        test_membranes.command(folder),
     ]
     for name, source, kind in (
         ("section", section, "tiff"),

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -20,6 +18,7 @@ import yaml
 
 from pipeline.provenance.reproduction import prepare_folder
 from tests.helpers import CHECKOUT, contents, run_command
+from tests.interruption import run_killed
 from tests.workflow.project import CONTRACT, configuration, environment, jobs, snakemake
 
 REPORTS = {
@@ -204,20 +203,8 @@ def test_a_repetition_from_the_provenance_ends_the_same_though_it_was_killed(fin
     prepare_folder(run, folder)
     command = ["snakemake", "--snakefile", CHECKOUT / "Snakefile", "--directory", folder, "--cores", "2"]
     command += ["--configfile", folder / "config.json"]
-    running = subprocess.Popen(
-        list(map(str, command)),
-        env=environment(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-    checkpoints = folder / "results/small/checkpoints/rrdb_l1"
-    deadline = time.monotonic() + 300
-    while not list(checkpoints.glob("generation-*.pt")) and running.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
-    subprocess.run(["pkill", "-KILL", "-s", str(running.pid)], check=False)
-    running.wait()
-    assert running.returncode == -signal.SIGKILL, "the run ended before it was killed"
+    run_killed(command, file="generation-?.pt", folder=folder, environment=environment())
+    assert list((folder / "results/small/checkpoints/rrdb_l1").glob("generation-?.pt"))
     snakemake(folder, "--configfile", folder / "config.json", "--unlock")
     again = reproduce(run, folder)
     assert again.returncode == 0, again.stderr + again.stdout

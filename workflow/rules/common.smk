@@ -1,18 +1,15 @@
-# Shared by all rules: the validated configuration, file names, and resources of jobs.
+# Shared by all rules of a run: the validated configuration and file names.
 # Only packages that Snakemake itself installs are imported here.
 
 import glob
-import os
-import shlex
-import sys
 from importlib.util import find_spec
 
 from snakemake import __version__ as snakemake_version
 from snakemake.exceptions import WorkflowError
-from snakemake.settings.types import DeploymentMethod
 
-# The package of the checkout or installation to which this file belongs, also if the workflow is used as a module.
-sys.path.insert(0, str(Path(workflow.current_basedir).parents[1]))
+
+include: "jobs.smk"
+
 
 from pipeline import WORKFLOW_FOLDER, plugins
 from pipeline.code_version import code_version, files_version
@@ -29,35 +26,12 @@ from pipeline.errors import UserError
 from pipeline.files import folders_of
 
 
-def checked(check, *arguments, **options):
-    """Return the result of a function of the package; convert a UserError to a WorkflowError."""
-    try:
-        return check(*arguments, **options)
-    except UserError as error:
-        raise WorkflowError(str(error)) from None
-
-
 def section(name):
     """Return one section of the configuration as JSON, so that a rule depends on its own section only.
 
     The action on a failed gate is excluded: only the rule enforce uses it.
     """
     return getattr(RUN, name).model_dump_json(exclude={"on_gate_failure"})
-
-
-def by(wildcard, table):
-    """Return an input or params function that looks up the value of a wildcard in a table."""
-    return lambda wildcards: table[wildcards[wildcard]]
-
-
-def memory_mb(wildcards, attempt):
-    """Return the requested memory in MB; it increases with every retry, since a job may have run out of memory."""
-    return attempt * RUN.resources.memory_mb
-
-
-def runtime_minutes(wildcards, attempt):
-    """Return the requested time in minutes; it increases with every retry, since a job may have timed out."""
-    return attempt * RUN.resources.runtime_minutes
 
 
 def source_file(name):
@@ -132,19 +106,6 @@ if workflow.storage_settings.default_storage_provider is not None:
         "--default-storage-provider is not supported: checkpoints, benchmarks and the RO-Crate require a local file "
         "system. Remove the option; the target `store` copies the results to S3, see docs/storage.md."
     )
-
-# Make the package importable in jobs: under conda, Snakemake removes an inherited PYTHONPATH. If Snakemake was called by
-# its path, the folder of its Python is not on the PATH; it is prepended if that Python has the packages.
-PROGRAMS = str(Path(sys.executable).parent)
-HAS_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
-PREFIX = f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(WORKFLOW_FOLDER))}; "
-if (
-    PROGRAMS not in os.environ.get("PATH", "").split(os.pathsep)
-    and not HAS_CONDA
-    and find_spec("torch")
-):
-    PREFIX += f'export PATH={shlex.quote(PROGRAMS)}:"$PATH"; '
-shell.prefix(PREFIX)
 
 RUN = checked(read_run, config, files=[Path(file) for file in workflow.configfiles])
 RESULTS = f"results/{RUN.run}"

@@ -5,6 +5,7 @@ FINISHED = [
     *rules.summarise.output,
     *rules.summarise_fidelity.output,
     *DIAGNOSIS,
+    *MEMBRANES,
     rules.report_index.output.page,
     *(rules.report_training.output if NETWORKS else []),
     *expand(rules.publish.output.manifest, shard=SHARDS),

@@ -1,6 +1,6 @@
 USED_SOURCES = {
     *(name for volume in RUN.volumes for name in volume.source_names),
-    *(volume.segmentation for volume in RUN.volumes if volume.segmentation),
+    *(name for volume in RUN.volumes for name in volume.companion_names),
     *([WEIGHTS] if PRETRAINED in NETWORKS else []),
 }
 if RUN.evaluate.needs_features or any(
@@ -152,6 +152,7 @@ rule report_index:
             rules.summarise.output.comparisons,
             rules.summarise_fidelity.output.gates,
             *DIAGNOSIS,
+            *([rules.membranes.output.table] if WITH_NEURONS else []),
             *(
                 [
                     rules.summarise_fidelity.output.inserted,

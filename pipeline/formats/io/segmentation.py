@@ -12,6 +12,7 @@ from pipeline.formats import Part, format_of
 from pipeline.image.alignment import check_same_grid
 from pipeline.image.channels import interleave_channels, split_channels
 from pipeline.image.image import Image
+from pipeline.image.slices import cut_block
 
 MAX_LABELS = 1000
 """A file with more values is an image, not a segmentation; the finest brain atlases have some hundred."""
@@ -36,6 +37,26 @@ def read_segmentation(path: Path, image: Image, name: str) -> NDArray[np.int32]:
     check_same_grid(path, read, image.with_data(channels[0]), name, "segmentation")
     labels = whole_labels(path, read.data, "segmentation", np.dtype(np.int32))
     return interleave_channels([labels] * len(channels))
+
+
+def read_labels(path: Path, image: Image) -> NDArray[np.int32]:
+    """Read the labels of an extracted volume, which may be a block of the whole volume.
+
+    Args:
+        path: a label volume on the grid of the whole volume, in any format of images.
+        image: the extracted volume, with a single channel.
+
+    Returns:
+        Labels, of the shape of the image. NaN is background.
+
+    Raises:
+        UserError: as `read_segmentation`, or the file has fewer slices than the block needs.
+    """
+    if image.stack.has_channels:
+        raise UserError(f"volume {image.id!r}: has several channels; choose one of them with the key channel.")
+    read = cut_block(format_of(path).read(path, Part()), image.block.slices, image.slice_axis)
+    check_same_grid(path, read, image, image.id, "segmentation")
+    return whole_labels(path, read.data, "segmentation", np.dtype(np.int32)).astype(np.int32)
 
 
 def whole_labels(path: Path, values: NDArray, title: str, dtype: np.dtype) -> NDArray[np.integer]:

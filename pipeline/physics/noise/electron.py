@@ -7,21 +7,19 @@ first axis of a slice, x, which reports show from left to right. Shifted lines a
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from pipeline.config.parameters import PhysicalParameters, Ranged, number, shown
 from pipeline.physics.noise import poisson_gaussian
+from pipeline.physics.noise._shifts import REACH, mean_kernel, shifted
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 MAGNITUDE = False
-REACH = 5
-"""Maximum shift of a scan line in standard deviations."""
 SHIFTS = 41
 """Number of shifts over which the variance of shifted lines is summed."""
 
@@ -53,12 +51,12 @@ def add_noise(
     import numpy as np
 
     shifts = number(parameters.jitter_pixels) * generator.standard_normal(image.shape[1:])
-    shifted = _shifted(np.asarray(image, dtype=np.float64), shifts)
+    moved = shifted(np.asarray(image, dtype=np.float64), shifts)
     if sigma == 0:
-        return shifted.astype(np.float32)
+        return moved.astype(np.float32)
     detector = number(parameters.detector_noise_electrons)
     electrons = poisson_gaussian.photons_at_one(sigma, detector)
-    dose = generator.poisson(np.maximum(shifted, 0) * electrons)
+    dose = generator.poisson(np.maximum(moved, 0) * electrons)
     return ((dose + detector * generator.standard_normal(image.shape)) / electrons).astype(np.float32)
 
 
@@ -67,7 +65,7 @@ def expected_value(image: NDArray[np.floating], sigma: float, parameters: Parame
     import numpy as np
     from scipy import ndimage
 
-    kernel = _mean_kernel(number(parameters.jitter_pixels))
+    kernel = mean_kernel(number(parameters.jitter_pixels))
     mean = ndimage.convolve1d(np.asarray(image, dtype=np.float64), kernel, axis=0, mode="nearest")
     return mean if sigma == 0 else np.maximum(mean, 0)
 
@@ -86,7 +84,7 @@ def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Pa
     if jitter:
         places = np.linspace(-REACH, REACH, SHIFTS)
         weights = np.exp(-np.square(places) / 2) / np.exp(-np.square(places) / 2).sum()
-        moved = [_shifted(bright, np.full(image.shape[1:], jitter * place)) for place in places]
+        moved = [shifted(bright, np.full(image.shape[1:], jitter * place)) for place in places]
         mean = sum((weight * one for weight, one in zip(weights, moved, strict=True)), start=variance)
         variance = sum((w * np.square(one - mean) for w, one in zip(weights, moved, strict=True)), start=variance)
     if sigma:
@@ -98,34 +96,3 @@ def standard_deviation(image: NDArray[np.floating], sigma: float, parameters: Pa
 def relative_std(intensity: NDArray[np.floating], sigma: float, parameters: Parameters) -> NDArray[np.float64]:
     """Return the standard deviation at an intensity divided by that at 1.0, without the jitter."""
     return poisson_gaussian.relative_power(intensity, sigma, number(parameters.detector_noise_electrons)) ** 0.5
-
-
-def _mean_kernel(jitter: float) -> NDArray[np.float64]:
-    """Return the mean weights of a linear interpolation over normally distributed shifts.
-
-    The weights are a triangle, the second difference of a ramp; the mean of a ramp over a normal distribution has a
-    closed form.
-    """
-    import numpy as np
-    from scipy import stats
-
-    places = np.arange(-math.ceil(REACH * jitter) - 2, math.ceil(REACH * jitter) + 3)
-    if jitter == 0:
-        ramp = np.maximum(places, 0).astype(np.float64)
-    else:
-        ramp = jitter * stats.norm.pdf(places / jitter) + places * stats.norm.cdf(places / jitter)
-    weights = np.diff(ramp, 2)
-    return weights / weights.sum()
-
-
-def _shifted(image: NDArray[np.float64], shifts: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shift every line along the first axis by its own number of pixels, repeating its end values."""
-    import numpy as np
-
-    size = len(image)
-    places = np.clip(np.arange(size).reshape(-1, *[1] * shifts.ndim) - shifts, 0, size - 1)
-    lower = np.minimum(places.astype(int), max(size - 2, 0))
-    part = places - lower
-    low = np.take_along_axis(image, lower, 0)
-    high = np.take_along_axis(image, np.minimum(lower + 1, size - 1), 0)
-    return low + part * (high - low)

@@ -6,6 +6,8 @@ A module provides
   declare the parameters with units, ranges, defaults and meanings. `describe()` returns a phrase for reports.
 - `COARSENS`: whether the operator makes the grid coarser. A forward model has exactly one operator that does, which is
   applied along the axes of `degrade.direction`. The others are blurs, with the axes in their parameter `along`.
+- `LOCAL = False`, if the operator depends on the position in the volume. Networks of a fixed factor, which learn from
+  patches of unknown position, are not trained with it.
 - `axis_matrix(size, factor, spacing_mm, parameters)`: the operator along one axis, a float64 matrix. `size` is the
   number of voxels, `spacing_mm` their spacing in millimetres (None if unknown), `factor` the number of voxels per
   low-resolution voxel, a real number of at least 1. The shape is (`whole_cells(size, factor)`, size) if the operator
@@ -14,5 +16,5 @@ A module provides
   in-plane axes; the operator is the sum of their products.
 
 Matrices preserve constants. If the factor divides the size, they are symmetric under reflection
-(`matrix[::-1, ::-1] == matrix`).
+(`matrix[::-1, ::-1] == matrix`), unless they are not local.
 """

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
-from pipeline.reporting.combined_report import CombinedReport
+from pipeline.config.bids.app import IMAGE, RESULT
+from pipeline.config.sections import Extract
+from pipeline.formats import Part, format_of
+from pipeline.image.normalisation import normalise
+from pipeline.reporting.bids_report import BidsReport, RestoredImage
+from pipeline.reporting.combined_report import CombinedReport, PlaneImages
 from pipeline.reporting.figures.gallery import Gallery
+from pipeline.reporting.figures.restored_view import restored_view
 from pipeline.reporting.section import Section, Template, Text
 from pipeline.reporting.volume_report import VolumeReport, main_methods
 
@@ -61,3 +68,28 @@ def for_combined(report: CombinedReport) -> Section:
         f"{CONVENTION}."
     )
     return Section("images", "Images", (Text(note, "note"), Template("combined_gallery", gallery)), link="Images")
+
+
+def for_bids_subject(report: BidsReport) -> Section | None:
+    """Return a slice of every restored grey image beside its input."""
+    views = [(one.file_name, view) for one in report.restored if (view := _view(report, one)) is not None]
+    if not views:
+        return None
+    note = (
+        "Slices through the middle of the foreground on the voxel grid of the result. The input is interpolated by "
+        "nearest neighbours, which show its voxels, and by cubic B-splines (lower detail). Both images of a pair share "
+        f"one intensity window; the detail was chosen from the input. {CONVENTION}."
+    )
+    return Section("views", "Restored slices", (Text(note, "note"), Template("restored_views", views)), link="Slices")
+
+
+def _view(report: BidsReport, one: RestoredImage) -> PlaneImages | None:
+    source, made = (
+        format_of(path).read(path, Part())
+        for path in (Path(report.data.root) / one.image.path, report.folder / one.image.path_of(RESULT, IMAGE))
+    )
+    if source.stack.channel_count > 1:
+        return None
+    normalised = normalise(source, Extract())
+    foreground, axis = normalised.masks["foreground"], normalised.slice_axis
+    return restored_view(source, foreground, axis, made, one.sidecar.factors)

@@ -10,6 +10,7 @@ from pipeline.image.stack import SLICE_AXIS
 from pipeline.inference.result_check import WARN_BEYOND
 from pipeline.physics.parameters import axes_along, is_out_of_range
 from pipeline.reporting import methods_text
+from pipeline.reporting.bids_report import BidsReport
 from pipeline.reporting.combined_report import CombinedReport, scan_title
 from pipeline.reporting.numbers import format_lengths, format_number, format_share
 from pipeline.reporting.section import Facts, Section
@@ -35,6 +36,17 @@ SIMULATED = Limitation(
 )
 
 
+RESEARCH = Limitation(
+    "Not for diagnosis",
+    "The result is computed and was not measured. It is research software, and nobody has tested its use for "
+    "diagnosis or treatment.",
+)
+NO_REFERENCE = Limitation(
+    "No reference",
+    "These images have no reference of higher resolution, so the results cannot be evaluated. That a result agrees "
+    "with its input does not show that its detail is right. The command brainsr networks lists gains on other "
+    "persons, by contrast, voxel size and noise.",
+)
 COMBINED = Limitation(
     "Combined reference",
     "The reference was combined from several scans and was not measured. Its errors count as errors of every method.",
@@ -53,6 +65,18 @@ def for_combined(report: CombinedReport) -> Section:
     return Section("limitations", "Limitations", (Facts(pairs, style="warnings"),))
 
 
+def for_bids_subject(report: BidsReport) -> Section:
+    """Return the limitations of restored images without a reference."""
+    del report
+    pairs = tuple((one.title, one.text) for one in (NO_REFERENCE, RESEARCH))
+    return Section("limitations", "Limitations", (Facts(pairs, style="warnings"),))
+
+
+def for_bids_cohort(report: BidsReport) -> Section:
+    """Return the same for all subjects."""
+    return for_bids_subject(report)
+
+
 def _limitations_of_combined(report: CombinedReport) -> Iterator[Limitation]:
     for scan, gate in report.failed:
         yield Limitation(
@@ -68,11 +92,7 @@ def _limitations_of_combined(report: CombinedReport) -> Iterator[Limitation]:
             f"The slices of {', '.join(assumed)} are assumed to be as thick as their distance. A wrong thickness makes "
             "the result too blurred, or adds false edges (--thickness-mm).",
         )
-    yield Limitation(
-        "Not for diagnosis",
-        "The result is computed and was not measured. It is research software, and nobody has tested its use for "
-        "diagnosis or treatment.",
-    )
+    yield RESEARCH
     yield Limitation(
         "Detail that no scan contains",
         "What is finer than the voxels of all scans is not restored. In directions in which all scans have thick "

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pipeline.reporting import methods_text
+from pipeline.reporting.bids_methods import bids_methods
+from pipeline.reporting.bids_report import BidsReport
 from pipeline.reporting.combined_methods import combined_methods
 from pipeline.reporting.combined_report import CombinedReport
 from pipeline.reporting.literature import Bibliography
@@ -29,6 +31,16 @@ def for_volume(volume: VolumeReport) -> Section:
 def for_combined(report: CombinedReport) -> Section:
     """Describe how a volume was combined, also as plain text to copy."""
     return _methods_to_copy(*combined_methods(report))
+
+
+def for_bids_subject(report: BidsReport) -> Section:
+    """Describe how the images of a BIDS data set were restored, also as plain text to copy."""
+    return _methods_to_copy(*bids_methods(report))
+
+
+def for_bids_cohort(report: BidsReport) -> Section:
+    """Describe the same for all subjects."""
+    return _methods_to_copy(*bids_methods(report))
 
 
 def _methods_to_copy(paragraphs: Sequence[Paragraph], references: Sequence[str]) -> Section:

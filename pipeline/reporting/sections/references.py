@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pipeline.reporting.bids_methods import bids_methods
+from pipeline.reporting.bids_report import BidsReport
 from pipeline.reporting.combined_methods import combined_methods
 from pipeline.reporting.combined_report import CombinedReport
 from pipeline.reporting.literature import bibtex
@@ -30,6 +32,17 @@ def for_combined(report: CombinedReport) -> Section:
     """List the references of the methods of a combined volume, also as BibTeX to copy."""
     _, references = combined_methods(report)
     return _references_to_copy(references)
+
+
+def for_bids_subject(report: BidsReport) -> Section:
+    """List the references of the methods of images of a BIDS data set, also as BibTeX to copy."""
+    _, references = bids_methods(report)
+    return _references_to_copy(references)
+
+
+def for_bids_cohort(report: BidsReport) -> Section:
+    """List the same for all subjects."""
+    return for_bids_subject(report)
 
 
 def _references_to_copy(references: Sequence[str]) -> Section:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,27 +66,34 @@ def find(dataset: BidsDataset, place: str, sources: Mapping[str, Source]) -> Out
     Names are read, the description of the data set, its list of participants, and the sidecars of micrographs.
     """
     del sources
+    found = search(dataset)
+    if isinstance(found, list):
+        return Outcome(mistakes=[f"{place}.path: {one}" for one in found])
+    mistakes = [*(f"{place}.path: {one}" for one in found.mistakes.values()), *found.unknown_labels(f"{place}.only")]
+    if not found.items and not mistakes:
+        mistakes.append(f"{place}.path: {found.none_found()}")
+    notes = [f"{place} ({dataset.path}): {note}" for note in found.notes()]
+    return Outcome(found.items, mistakes, found.reasons(), notes)
+
+
+def search(dataset: BidsDataset) -> Search | list[str]:
+    """Search a BIDS data set for images; return the mistakes if it cannot be searched."""
     root = Path(dataset.path)
     if not holds(root.is_dir):
         where = "" if root.is_absolute() else f" in {Path.cwd()}"
-        return Outcome(mistakes=[f"{place}.path: there is no folder {shown(dataset.path)}{where}"])
+        return [f"there is no folder {shown(dataset.path)}{where}"]
     description = read_description(root)
     if isinstance(description, list):
-        return Outcome(mistakes=[f"{place}.path: {trouble}" for trouble in description])
+        return description
     try:
         ignored, participants = read_ignored(root), read_participants(root)
     except (OSError, ValueError) as error:
-        return Outcome(mistakes=[f"{place}.path: {IGNORE_FILE} or {PARTICIPANTS_FILE} cannot be read: {error}"])
+        return [f"{IGNORE_FILE} or {PARTICIPANTS_FILE} cannot be read: {error}"]
     forget_sidecars()
-    search = _Search(dataset, root, description, ignored)
+    found = Search(dataset, root, description, ignored, participants)
     for path in images(root, dataset.suffix):
-        search.look_at(path)
-    folders = [path.name for path in sorted(root.glob("sub-*")) if path.is_dir()]
-    mistakes = [*(f"{place}.path: {one}" for one in search.mistakes), *search.unknown_labels(f"{place}.only")]
-    if not search.items and not mistakes:
-        mistakes.append(f"{place}.path: {search.none_found()}")
-    notes = [f"{place} ({dataset.path}): {note}" for note in (*search.notes(), *_unlisted(search.items, participants))]
-    return Outcome(search.items, mistakes, search.reasons(folders, participants), notes)
+        found.look_at(path)
+    return found
 
 
 def read_description(root: Path) -> Description | list[str]:
@@ -157,7 +164,7 @@ def _states_size(path: Path) -> bool:
     return False
 
 
-def _unlisted(items: Iterable[Item], participants: list[str]) -> Iterator[str]:
+def _unlisted(items: Iterable[Item], participants: Sequence[str]) -> Iterator[str]:
     """Yield a message about subjects that participants.tsv does not list."""
     found = dict.fromkeys(str(item.values["subject"]) for item in items)
     unlisted = [name for name in found if name not in participants]
@@ -174,7 +181,7 @@ def _some(names: list[str]) -> str:
 
 
 @dataclass
-class _Search:
+class Search:
     """State of a search through a data set.
 
     Attributes:
@@ -182,9 +189,10 @@ class _Search:
         root: its folder.
         description: of the data set.
         ignored: what its .bidsignore leaves out.
+        participants: subjects that participants.tsv lists; empty if there is no such file.
         items: images that are taken.
         names: of these, in the same order.
-        mistakes: what is wrong, one line each.
+        mistakes: what is wrong with an image, by its path relative to the data set.
         left_out: numbers of images, by the reason.
         why: reasons why images of a subject were left out.
         labels: labels by entity, of all images but those that .bidsignore leaves out.
@@ -196,9 +204,10 @@ class _Search:
     root: Path
     description: Description
     ignored: Ignored
+    participants: Sequence[str]
     items: list[Item] = field(default_factory=list)
     names: list[BidsName] = field(default_factory=list)
-    mistakes: list[str] = field(default_factory=list)
+    mistakes: dict[str, str] = field(default_factory=dict)
     left_out: Counter[str] = field(default_factory=Counter)
     why: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     labels: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -216,7 +225,7 @@ class _Search:
             if is_ignored:
                 self._leave_out(subject, f"by {IGNORE_FILE}", f"{IGNORE_FILE} leaves it out")
             else:
-                self._mistake(subject, f"{error}. Rename it, or name it in {IGNORE_FILE}")
+                self._mistake(relative, f"{error}. Rename it, or name it in {IGNORE_FILE}")
             return
         for key, label in name.entities.items():
             (self.ignored_labels if is_ignored else self.labels)[key].add(label)
@@ -227,7 +236,7 @@ class _Search:
         try:
             self._take(path, relative, name)
         except ValueError as error:
-            self._mistake(subject, str(error))
+            self._mistake(relative, str(error))
 
     def _reason(self, name: BidsName, is_ignored: bool) -> tuple[str, str] | None:
         """Return why an image is left out, for the image and for its subject; None if it is used."""
@@ -245,9 +254,9 @@ class _Search:
         self.left_out[count_as] += 1
         self.why[subject].append(why)
 
-    def _mistake(self, subject: str, text: str) -> None:
-        self.mistakes.append(text)
-        self.why[subject].append("something is wrong with its images, see the other mistakes")
+    def _mistake(self, relative: str, text: str) -> None:
+        self.mistakes[relative] = text
+        self.why[relative.split("/", 1)[0]].append("something is wrong with its images, see the other mistakes")
 
     def _take(self, path: Path, relative: str, name: BidsName) -> None:
         """Add the item of an image; raises ValueError if it is invalid."""
@@ -342,6 +351,7 @@ class _Search:
                 f"images of one subject and session differ in {', '.join(varied)}, and each becomes a volume; `only` "
                 f"chooses among them, such as only: {{{varied[0]}: [{_shown_label(self.names, varied[0])}]}}"
             )
+        yield from _unlisted(self.items, self.participants)
 
     def _varied(self) -> list[str]:
         """Return the entities in which images of the same subject and session differ."""
@@ -353,10 +363,11 @@ class _Search:
             key for key in keys if any(len({one.entities.get(key) for one in group}) > 1 for group in groups.values())
         ]
 
-    def reasons(self, folders: list[str], participants: list[str]) -> dict[str, str]:
+    def reasons(self) -> dict[str, str]:
         """Return the reasons why subjects have no volume."""
+        folders = [path.name for path in sorted(self.root.glob("sub-*")) if path.is_dir()]
         taken = {str(item.values["subject"]) for item in self.items}
-        found = dict.fromkeys(participants, f"{PARTICIPANTS_FILE} lists it, but it has no folder")
+        found = dict.fromkeys(self.participants, f"{PARTICIPANTS_FILE} lists it, but it has no folder")
         found |= {
             name: f"{IGNORE_FILE} leaves it out"
             if self.ignored(name, True)
