@@ -7,7 +7,7 @@
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
-.PHONY: help setup setup-dev demo reproduce zoo test test-long test-gpu test-slurm bench lint format config docs lock clean
+.PHONY: help setup setup-dev install demo reproduce zoo test test-long test-gpu test-slurm bench lint format config docs lock clean
 
 PYTHON ?= python3
 TORCH ?= cpu
@@ -23,6 +23,10 @@ help:  ## show this list
 setup: $(VENV)/run-installed $(VENV)/torch-$(TORCH)-installed $(VENV)/brainsr-installed  ## create the environment of the workflow
 
 setup-dev: setup $(VENV)/dev-installed  ## also install the packages for checks and tests
+
+# The container images are built with this.
+install: $(VENV)/run-installed $(VENV)/torch-$(TORCH)-installed  ## install into another environment, without a link to this checkout: make install VENV=/opt/brainsr
+	$(PIP) install --quiet --no-deps --no-build-isolation .
 
 demo: setup  ## run config.yaml and print the verdict
 	$(IN_VENV) python -m pipeline run
@@ -61,6 +65,7 @@ lint: setup-dev  ## check style, types and spelling, and run snakemake --lint
 	$(IN_VENV) pyright
 	$(IN_VENV) snakefmt --check --compact-diff Snakefile workflow
 	$(IN_VENV) codespell
+	$(IN_VENV) hadolint Dockerfile
 	$(IN_VENV) snakemake --lint
 
 format: setup-dev  ## format the code

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -26,6 +27,18 @@ def snakemake_command(options: Sequence[str], snakefile: Path = SNAKEFILE) -> li
     return [sys.executable, "-m", "snakemake", "--snakefile", str(snakefile), *with_cores(options)]
 
 
+def snakemake_environment() -> dict[str, str]:
+    """Return the environment variables of Snakemake.
+
+    It caches files in the home folder. If that is read-only, as in a container, the cache is in the current folder.
+    """
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path("~/.cache").expanduser()).absolute()
+    existing = next(folder for folder in (cache, *cache.parents) if folder.exists())
+    if os.access(existing, os.W_OK):
+        return dict(os.environ)
+    return {**os.environ, "XDG_CACHE_HOME": str(Path(".snakemake/cache").absolute())}
+
+
 def run_snakemake(options: Sequence[str], snakefile: Path = SNAKEFILE, kept_open: Sequence[int] = ()) -> int:
     """Run a workflow and return the exit status.
 
@@ -34,7 +47,8 @@ def run_snakemake(options: Sequence[str], snakefile: Path = SNAKEFILE, kept_open
         snakefile: the workflow.
         kept_open: file descriptors that Snakemake inherits, such as that of a lock.
     """
-    with subprocess.Popen(snakemake_command(options, snakefile), pass_fds=kept_open) as process:
+    command = snakemake_command(options, snakefile)
+    with subprocess.Popen(command, env=snakemake_environment(), pass_fds=kept_open) as process:
         try:
             return process.wait()
         except KeyboardInterrupt:

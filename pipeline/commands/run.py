@@ -9,7 +9,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from pipeline.commands._snakemake import snakemake_command
+from pipeline.commands._snakemake import snakemake_command, snakemake_environment
 from pipeline.errors import UserError
 
 
@@ -33,4 +33,4 @@ def run(
     command = snakemake_command([*options, *given])
     sys.stdout.flush()
     # Snakemake replaces this process, so that signals reach it.
-    os.execv(command[0], command)
+    os.execve(command[0], command, snakemake_environment())

@@ -46,6 +46,18 @@ def test_links_of_the_readme_lead_to_files():
     assert [target for target in targets if not (CHECKOUT / target).exists()] == []
 
 
+def test_every_statement_of_what_is_tested_names_tests_that_exist():
+    page = (CHECKOUT / "docs/tested.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?!statement|---).* \| (.*) \|$", page, re.MULTILINE)
+    assert len(rows) > 15
+    for tests in rows:
+        for test in tests.split(", "):
+            named = re.fullmatch(r"`(tests/[\w/]+\.py)::(\w+)`", test)
+            assert named, test
+            text = (CHECKOUT / named[1]).read_text(encoding="utf-8")
+            assert re.search(rf"^def {named[2]}\(", text, re.MULTILINE), test
+
+
 def test_the_configuration_page_lists_every_key(generate):
     page = generate.configuration()
     assert [name for name in Run.model_fields if f"\n## {name}\n" not in page] == []

@@ -1,14 +1,16 @@
-"""An installed package: built as sdist and wheel, installed in a virtual environment, and used in empty folders."""
+"""An installed package: built as sdist and wheel, installed as container images do it, and used in empty folders."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
 import tarfile
 import zipfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,11 +43,13 @@ class Installation:
         (folder,) = self.environment.glob("lib/python*/site-packages/pipeline")
         return folder
 
-    def run(self, *arguments: str | Path, folder: Path, path: str = "") -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str | Path, folder: Path, path: str = "", prefix: Sequence[str | Path] = ()
+    ) -> subprocess.CompletedProcess[str]:
         """Run `brainsr` as a user who has no rights beyond those of the files, with an empty home."""
         home = folder.parent / "home"
         home.mkdir(exist_ok=True)
-        prefix = without_privileges() if os.geteuid() == 0 else []
+        prefix = [*prefix, *(without_privileges() if os.geteuid() == 0 else [])]
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "XDG_"))}
         # The installed package is used by its path, without an activated environment.
         variables = {**inherited, "HOME": str(home), "PATH": f"{path}/usr/bin:/bin", "OMP_NUM_THREADS": "1"}
@@ -57,7 +61,10 @@ class Installation:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory) -> Installation:
-    """Build the sdist, the wheel from it, and install that. The other packages are those that the tests use."""
+    """Build the sdist, and the package of its files that container images are built of, by the same command as there.
+
+    The other packages are those that the tests use.
+    """
     folder = tmp_path_factory.mktemp("installed") / FOLDER
     source, built, environment = folder / "source", folder / "dist", folder / "environment"
     _python(CHECKOUT, "-m", "hatchling", "build", "-t", "sdist", "-d", built)
@@ -65,24 +72,35 @@ def installed(tmp_path_factory) -> Installation:
     with tarfile.open(sdist) as archive:
         archive.extractall(source, filter="data")
     (unpacked,) = source.iterdir()
+    for path in unpacked.iterdir():
+        if path.name not in image_files():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     _python(unpacked, "-m", "hatchling", "build", "-t", "wheel", "-d", built)
     (wheel,) = built.glob("*.whl")
     _python(folder, "-m", "venv", "--without-pip", environment)
-    python = environment / "bin/python"
-    _python(folder, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", wheel)
     (packages,) = environment.glob("lib/python*/site-packages")
     # Not that folder's own .pth files, which make the checkout importable.
     (packages / "others.pth").write_text(sysconfig.get_path("purelib"))
+    place = os.path.relpath(environment, unpacked)  # make does not take blanks
+    locked = [f"--assume-old={place}/{name}-installed" for name in ("run", "torch-cpu")]
+    _run(unpacked, "make", "install", f"VENV={place}", *locked)
     for path in [environment, *environment.rglob("*")]:
         if not path.is_symlink():
             path.chmod(path.stat().st_mode & ~0o222)
     return Installation(sdist, wheel, environment)
 
 
+def image_files() -> set[str]:
+    """Return the files and folders that container images are built of."""
+    return set(re.findall(r"^!(.*)$", (CHECKOUT / ".dockerignore").read_text(), re.MULTILINE))
+
+
 def _python(folder: Path, *arguments: str | Path) -> None:
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)], cwd=folder, capture_output=True, text=True, check=False
-    )
+    _run(folder, sys.executable, *arguments)
+
+
+def _run(folder: Path, *command: str | Path) -> None:
+    done = subprocess.run(list(map(str, command)), cwd=folder, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -123,6 +141,65 @@ def test_apply_works_in_an_empty_folder(installed, work):
     assert after.shape == (48, 52, 6)
     assert np.ptp(after.get_fdata()) > 500
     assert sorted(path.name for path in work.iterdir()) == ["scan.nii.gz", "scan_sr.nii.gz"]
+
+
+def test_nothing_is_written_outside_the_work_folder(installed, work):
+    """As in a container with a read-only root file system."""
+    make_project(work)
+    target = "results/small/extracted/head-test.safetensors"
+    run = ("run", "--configfile", "small.yaml", "--cores", "1", target)
+    for command in (("apply", "one.nii.gz", "--model", "total_variation", "--factor", "1.5"), run):
+        result = installed.run(*command, folder=work, prefix=read_only_root(work))
+        assert result.returncode == 0, result.stderr
+    assert (work / "one_sr.nii.gz").is_file()
+    assert (work / target).is_file()
+
+
+def read_only_root(work: Path) -> list[str | Path]:
+    """Return the start of a command line that runs the rest where only a folder, and what is mounted, is writable."""
+    start = ["unshare", "--mount", "sh", "-c"]
+    mounts = 'mount --bind "$0" "$0" && mount -o remount,bind,ro / && ! touch /tmp/writable 2>/dev/null && cd "$0"'
+    if subprocess.run([*start, mounts, work], capture_output=True, check=False).returncode != 0:
+        pytest.skip("the root file system cannot be mounted read-only here (root can)")
+    return [*start, f'{mounts} && exec "$@"', work]
+
+
+APPTAINER = """\
+#!/bin/sh
+if [ "$1" = --version ]; then echo apptainer version 1.4.1; exit; fi
+while [ "$1" != brainsr.sif ]; do shift; done
+shift
+exec env --ignore-environment PATH="{programs}:/usr/bin:/bin" HOME="$PWD" "$@"
+"""
+"""A stand-in: an environment that shares nothing with that of Snakemake but the files."""
+
+
+def test_steps_run_in_an_image(installed, work):
+    make_project(work)
+    programs = work.parent / "programs"
+    programs.mkdir()
+    (programs / "apptainer").write_text(APPTAINER.format(programs=installed.environment / "bin"))
+    (programs / "apptainer").chmod(0o755)
+    target = "results/small/extracted/head-test.safetensors"
+    command = ["run", "--software-deployment-method", "apptainer", "--configfile", "small.yaml", "--cores", "1", target]
+    missing = installed.run(*command, folder=work, path=f"{programs}:")
+    assert missing.returncode != 0
+    assert "apptainer build brainsr.sif apptainer.def" in missing.stderr + missing.stdout
+    assert "Traceback" not in missing.stderr
+    (work / "brainsr.sif").touch()
+    result = installed.run(*command, folder=work, path=f"{programs}:")
+    assert result.returncode == 0, result.stderr
+    assert (work / target).is_file()
+
+
+def test_both_images_are_built_alike():
+    docker, apptainer = ((CHECKOUT / name).read_text() for name in ("Dockerfile", "apptainer.def"))
+    copied = re.findall(r"^    (\S+) /source/(\S+)$", apptainer, re.MULTILINE)
+    assert {(name, name) for name in image_files()} == set(copied)
+    assert re.findall(r"^FROM (\S+)", docker, re.MULTILINE) == re.findall(r"^From: (\S+)", apptainer, re.MULTILINE)
+    install = "make install VENV=/opt/brainsr TORCH="
+    assert install in docker
+    assert install in apptainer
 
 
 def test_the_demo_is_planned_with_the_default_profile(installed, work):

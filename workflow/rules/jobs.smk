@@ -40,14 +40,27 @@ def runtime_minutes(wildcards, attempt):
     return attempt * RUN.resources.runtime_minutes
 
 
+# The image of --software-deployment-method apptainer. None is published: users build it, see docs/containers.md.
+CONTAINER = "brainsr.sif"
+DEPLOYMENT = workflow.deployment_settings.deployment_method
+if DeploymentMethod.APPTAINER in DEPLOYMENT and not Path(CONTAINER).is_file():
+    raise WorkflowError(
+        f"{Path(CONTAINER).absolute()}: no such image. Build it in a checkout (apptainer build brainsr.sif "
+        "apptainer.def) and copy or link it to the folder in which Snakemake runs."
+    )
+
+
+container: CONTAINER
+
+
 # Make the package importable in jobs: under conda, Snakemake removes an inherited PYTHONPATH. If Snakemake was called by
 # its path, the folder of its Python is not on the PATH; it is prepended if that Python has the packages.
 PROGRAMS = str(Path(sys.executable).parent)
-HAS_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+HAS_OWN_PYTHON = DEPLOYMENT & {DeploymentMethod.CONDA, DeploymentMethod.APPTAINER}
 PREFIX = f"set -euo pipefail; export PYTHONPATH={shlex.quote(str(WORKFLOW_FOLDER))}; "
 if (
     PROGRAMS not in os.environ.get("PATH", "").split(os.pathsep)
-    and not HAS_CONDA
+    and not HAS_OWN_PYTHON
     and find_spec("torch")
 ):
     PREFIX += f'export PATH={shlex.quote(PROGRAMS)}:"$PATH"; '
