@@ -231,8 +231,8 @@ class Trainer:
     def _draw_from(self, step: int) -> Iterator[Patches]:
         count = self._recipe.batch_size // self._engine.world_size
         first = self._engine.global_rank * count
-        # On a CPU, whose cores compute the network as well, one process keeps up: images from label maps take a tenth of
-        # the time of a step, and those of five slices a third.
+        # On a CPU, whose cores compute the network as well, one process keeps up. Images from label maps take a tenth
+        # of the time of a step, and those of five slices a third.
         on_cpu = self._engine.device.type == "cpu"
         processes = min(1, self._settings.threads - 1) if on_cpu else self._settings.threads
         return batches(self._sampler, range(step, self._recipe.steps), slice(first, first + count), processes)
