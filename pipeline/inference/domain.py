@@ -60,7 +60,7 @@ def describe_domain(domain: TrainingDomain) -> str:
     sizes = (
         "voxels of {:.3g} to {:.3g} mm along the enlarged axes, ".format(*domain.voxel_mm) if domain.voxel_mm else ""
     )
-    return f"{sizes}noise of {low:.1%} to {high:.1%}"
+    return f"{sizes}noise of {100 * low:.3g} to {100 * high:.3g} %"
 
 
 def enlarged_voxels(image: LowResolutionImage) -> list[float] | None:

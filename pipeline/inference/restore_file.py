@@ -168,7 +168,7 @@ def _writes_map(network: Generator, uncertainty: bool | None) -> bool:
         return uncertainty
     if not network.is_fast:
         passes = (MAX_AUGMENTATIONS, network.record.self_ensemble)
-        logger.info("forward passes per slice: %d for the uncertainty map, %d with --no-uncertainty", *passes)
+        logger.info("forward passes per slice: %d with an uncertainty map, %d with --no-uncertainty", *passes)
     return not network.is_fast
 
 
@@ -338,7 +338,7 @@ def _compare_with_training(
     for sentence in sentences:
         logger.warning("%s: %s. The result may be worse than interpolation.", source, sentence)
     if not sentences:
-        logger.info("%s: like the training data of the network: %s", source, describe_domain(domain))
+        logger.info("%s: within the range of the training data of the network: %s", source, describe_domain(domain))
 
 
 def contrast_of(source: Path) -> str:

@@ -266,7 +266,7 @@ def _within_windows(
 ) -> NDArray[np.float32]:
     """Restore the windows of slices, with their neighbours in `stacks`, and interpolate the rest."""
     share = computed_share(windows, (slices.shape[1], slices.shape[2]))
-    logger.info("%.0f%% of the image is background and interpolated by cubic B-splines", 100 * (1 - share))
+    logger.info("background, interpolated with cubic B-splines: %.0f %% of the image", 100 * (1 - share))
     factors = restorer.network.factors
     restored = restorer.interpolated(enlarge(slices, (1, *factors), bspline_matrix))
     for group in _of_one_size(windows):

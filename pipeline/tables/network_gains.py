@@ -53,9 +53,9 @@ class NetworkGain:
     @property
     def described(self) -> str:
         """The gain with its interval and baseline, for messages."""
-        interval = f"[{self.ci_low:+.2f}, {self.ci_high:+.2f}]" if self.has_interval else "without interval"
+        interval = f" [{self.ci_low:+.2f}, {self.ci_high:+.2f}]" if self.has_interval else ""
         persons = "1 person" if self.persons == 1 else f"{self.persons} persons"
-        return f"{self.psnr_gain:+.2f} dB ({interval}, {persons}) over {self.baseline}"
+        return f"{self.psnr_gain:+.2f} dB{interval} over {self.baseline} ({persons})"
 
 
 def span(low: float, high: float) -> str:
