@@ -32,4 +32,4 @@ def covered_voxels(reference: NDArray[np.float32], factors: tuple[int, int]) -> 
     """
     count, rows, columns = reference.shape
     cells = reference.reshape(count, rows // factors[0], factors[0], columns // factors[1], factors[1])
-    return cells.any(axis=(2, 4))
+    return np.asarray(cells.any(axis=(2, 4)))
