@@ -39,7 +39,7 @@ class Excerpt:
         lr: low-resolution slices, normalised.
         model: the forward model between the two, which leaves the axis of non-contiguous slices unchanged.
         noiseless: low-resolution slices without noise.
-        context: neighbours of the slices in `lr`, shape (2 CONTEXT, *lr.shape), from the slice that is CONTEXT before
+        context: neighbours of the slices in `lr`, shape (2 CONTEXT, x, y, z), from the slice that is CONTEXT before
             each slice to the one that is CONTEXT after it; None if they are in `lr` themselves, or do not exist.
         noiseless_context: the same without noise.
     """
