@@ -1,7 +1,8 @@
 """OpenVINO, the fastest backend on CPUs (docs/performance.md).
 
 Several slices are computed concurrently, each by its own threads, so that no thread waits for another between layers;
-a single slice is computed by all threads. The values are the same in both cases.
+a single slice is computed by all threads. On some processors the last digits depend on the number of threads per slice,
+which therefore depends on the number of slices and not on the free memory.
 """
 
 from __future__ import annotations
@@ -41,19 +42,22 @@ def prepare(network: Generator, settings: Infer) -> Compute:
     depth = network.shape.depth
 
     @lru_cache(maxsize=MAX_COMPILED)
-    def requests_for(rows: int, columns: int, streams: int) -> list[Any]:
+    def requests_for(rows: int, columns: int, streams: int, threads_each: int) -> list[Any]:
         model = core.read_model(source)
         fixed = {"image": [1, depth, rows, columns], "sigma": [1]}
         model.reshape({name: fixed[name] for one in model.inputs for name in one.names})
         # Without the hint, CPUs that support bfloat16 would use it.
         hints = {"INFERENCE_PRECISION_HINT": PRECISIONS[settings.precision]}
-        compiled = core.compile_model(model, "CPU", {**hints, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams})
+        limits = {"INFERENCE_NUM_THREADS": threads_each * streams, "NUM_STREAMS": streams}
+        compiled = core.compile_model(model, "CPU", {**hints, **limits})
         return [compiled.create_infer_request() for _ in range(streams)]
 
     def restore(images: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
         count, _, rows, columns = images.shape
         restored = np.empty((count, rows * factors[0], columns * factors[1]), dtype=np.float32)
-        requests = requests_for(rows, columns, min(count, concurrent_slices(need * rows * columns, threads)))
+        wanted = min(count, threads)
+        streams = min(wanted, concurrent_slices(need * rows * columns, threads))
+        requests = requests_for(rows, columns, streams, threads // wanted)
         noise = {"sigma": np.array([sigma], dtype=np.float32)} if noise_map else {}
         running: deque[tuple[Any, int]] = deque()
 
