@@ -233,6 +233,8 @@ def structures_table(folder: Path) -> str:
     # The tables of the run compare the delivered method, which is no network.
     rates = rate_table(volumes, PRETRAINED, settings.bootstrap_samples, settings.confidence, SEED)
     pooled: Any = rates[(rates["split"] == "test") & rates["kind"].isna()]
+    if pooled.empty:
+        return ""
     lines = [
         [
             row["method"],
