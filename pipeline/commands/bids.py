@@ -150,23 +150,13 @@ def checked_model(model: str | None, factor: int | None, *, uncertainty: bool) -
         UserError: there is nothing of this name, or an option does not apply to it.
     """
     from pipeline import plugins
-    from pipeline.config.shipped import listed_networks, shipped_networks
+    from pipeline.config.shipped import check_model
 
-    baselines = plugins.names("pipeline.baselines")
-    if factor is not None and model not in baselines:
-        raise UserError("--factor applies to baselines; the factor of a network is fixed. Leave out --factor.")
-    if uncertainty and model in baselines:
+    chosen = None if model == AUTO else model
+    check_model(chosen, factor)
+    if uncertainty and chosen in plugins.names("pipeline.baselines"):
         raise UserError("--uncertainty applies to networks; baselines have no uncertainty map. Leave it out.")
-    if model is None or model == AUTO:
-        return None
-    if Path(model).is_file():
-        return str(Path(model).absolute())
-    if model not in (*shipped_networks(), *baselines):
-        raise UserError(
-            f"--model: there is no file, network or baseline {model!r}; the networks that ship are: "
-            f"{listed_networks()}; the baselines are: {', '.join(baselines)}."
-        )
-    return model
+    return str(Path(chosen).absolute()) if chosen and Path(chosen).is_file() else chosen
 
 
 def describe(app: BidsApp, output: Path) -> None:

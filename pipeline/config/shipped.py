@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 
+from pipeline import plugins
 from pipeline.config.base import Section
 from pipeline.config.parameters import Direction
 from pipeline.config.recipe import Recipe
@@ -76,6 +77,27 @@ def shipped_networks() -> Mapping[str, ShippedNetwork]:
 def listed_networks() -> str:
     """Return the names of the networks that ship as a text for messages; errors as `shipped_networks`."""
     return ", ".join(shipped_networks()) or "none yet"
+
+
+def check_model(model: str | None, factor: int | None) -> None:
+    """Check the options --model and --factor.
+
+    Args:
+        model: file or name of a network, which come first, or name of a baseline; None chooses a network that ships.
+        factor: enlargement within the slices, for baselines.
+
+    Raises:
+        UserError: there is nothing of this name, or the factor of a network was given.
+    """
+    is_network = model is None or Path(model).is_file() or model in shipped_networks()
+    baselines = plugins.names("pipeline.baselines")
+    if not is_network and model not in baselines:
+        raise UserError(
+            f"--model: there is no file, network or baseline {model!r}; the networks that ship are: "
+            f"{listed_networks()}; the baselines are: {', '.join(baselines)}."
+        )
+    if is_network and factor is not None:
+        raise UserError("--factor applies to baselines; the factor of a network is fixed. Leave out --factor.")
 
 
 @cache

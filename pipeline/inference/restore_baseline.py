@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import plugins
-from pipeline.baselines.tuning.apply import BASELINES, default_settings, upsample
+from pipeline.baselines.tuning.apply import default_settings, upsample
 from pipeline.config.sections import Extract, Infer
 from pipeline.errors import UserError, about
 from pipeline.formats import Part, format_of
@@ -40,11 +39,6 @@ MIN_SIGMA = 0.025
 scans differ by more than their noise, which would be restored as stripes."""
 SMOOTHING = 0.03
 """Smoothing of total variation; larger values leave the noise of the slices, which has the shape of stripes, too."""
-
-
-def names() -> list[str]:
-    """Return the names of the baselines."""
-    return list(plugins.names(BASELINES))
 
 
 def restore_by_baseline(

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from pipeline.config.sections import Extract, Infer
-from pipeline.config.shipped import listed_networks
-from pipeline.errors import UserError
+from pipeline.config.shipped import check_model
 from pipeline.formats import Part, format_of
 from pipeline.formats.tiled import is_large
 from pipeline.inference.choice import choose_weights, weights_named
-from pipeline.inference.restore_baseline import names, restore_by_baseline
+from pipeline.inference.restore_baseline import restore_by_baseline
 from pipeline.inference.restore_file import restore_file
 from pipeline.inference.restored_file import RestoredFile
 
@@ -49,16 +48,10 @@ def restore_image(
         UserError: nothing has the name of the model, no network for such images ships, or as `restore_file` and
             `restore_by_baseline`.
     """
+    check_model(model, factor)
     weights = None if model is None else weights_named(model)
     if model is not None and weights is None:
-        if model not in names():
-            raise UserError(
-                f"--model: there is no file, network or baseline {model!r}; the networks that ship are: "
-                f"{listed_networks()}; the baselines are: {', '.join(names())}."
-            )
         return restore_by_baseline(model, source, output, part, extraction, settings, factor, thickness_mm)
-    if factor is not None:
-        raise UserError("--factor applies to baselines; the factor of a network is fixed. Leave out --factor.")
     original = None
     if weights is None:
         original = None if is_large(source, part.series) else format_of(source).read(source, part)

@@ -26,8 +26,6 @@ SIDE_LR = 5
 """Side of a block in low-resolution voxels, per requested slice."""
 MAX_SIDE = 80
 """Maximum side of a block in high-resolution voxels, for methods that process it as a whole."""
-CONTEXT = 2
-"""Number of neighbouring slices on each side of the slices of an excerpt, for networks that use them."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +37,8 @@ class Excerpt:
         lr: low-resolution slices, normalised.
         model: the forward model between the two, which leaves the axis of non-contiguous slices unchanged.
         noiseless: low-resolution slices without noise.
-        context: neighbours of the slices in `lr`, shape (2 CONTEXT, x, y, z), from the slice that is CONTEXT before
-            each slice to the one that is CONTEXT after it; None if they are in `lr` themselves, or do not exist.
+        context: neighbours of the slices in `lr`, shape (2 n, x, y, z), from the slice that is n before each slice to
+            the one that is n after it; None if they are not needed, are in `lr` themselves, or do not exist.
         noiseless_context: the same without noise.
     """
 
@@ -113,7 +111,7 @@ class Excerpt:
         }
 
 
-def excerpt(reference: Image, lr: LowResolutionImage, max_slices: int) -> Excerpt:
+def excerpt(reference: Image, lr: LowResolutionImage, max_slices: int, neighbours: int = 0) -> Excerpt:
     """Extract evenly spaced slices with foreground from a volume and its low-resolution image.
 
     The slices have the first orientation of `pipeline.physics.grid.cuts`. A blur across the slices is part of the
@@ -126,6 +124,7 @@ def excerpt(reference: Image, lr: LowResolutionImage, max_slices: int) -> Excerp
         reference: high-resolution volume.
         lr: its low-resolution image.
         max_slices: maximum number of slices.
+        neighbours: number of neighbouring slices on each side of every slice, for networks that are given them.
 
     Raises:
         UserError: the axes of the volume were coarsened by different factors.
@@ -146,9 +145,9 @@ def excerpt(reference: Image, lr: LowResolutionImage, max_slices: int) -> Excerp
     found = Excerpt(
         kept, np.take(lr.data, chosen, axis), slice_model, model.coarsen_slices(reference.data, axis, chosen)
     )
-    if axis == slice_axis and not lr.stack.are_neighbours:
+    if not neighbours or (axis == slice_axis and not lr.stack.are_neighbours):
         return found
-    offsets = [offset for offset in range(-CONTEXT, CONTEXT + 1) if offset]
+    offsets = [offset for offset in range(-neighbours, neighbours + 1) if offset]
     beside = [np.clip(np.add(chosen, offset), 0, reference.data.shape[axis] - 1).tolist() for offset in offsets]
     return replace(
         found,

@@ -62,18 +62,21 @@ def run(options: Options) -> None:
     use_threads(options.threads)
     device = choose_device(options.device)
     networks = {name: load_generator(path).to(device).eval() for name, path in zip(names, options.models, strict=True)}
-    table = measure(networks, _excerpts(names, references, options.lr))
+    neighbours = max(network.shape.neighbours for network in networks.values())
+    table = measure(networks, _excerpts(names, references, options.lr, neighbours))
     MISMATCH.write(options.output, table)
     with replacing(options.figure) as partial:
         draw(table).savefig(partial, format="png", dpi=120, metadata={"Software": None})
     logger.info("%d networks on %d degradations of %d volumes", len(networks), len(names), len(references))
 
 
-def _excerpts(names: Sequence[str], references: Sequence[Any], lr: Sequence[Path]) -> dict[str, list[Excerpt]]:
+def _excerpts(
+    names: Sequence[str], references: Sequence[Any], lr: Sequence[Path], neighbours: int
+) -> dict[str, list[Excerpt]]:
     count = len(references)
     return {
         name: [
-            excerpt(reference, read_image(path, LowResolutionImage), MAX_SLICES)
+            excerpt(reference, read_image(path, LowResolutionImage), MAX_SLICES, neighbours)
             for reference, path in zip(references, lr[place * count : (place + 1) * count], strict=True)
         ]
         for place, name in enumerate(names)

@@ -33,10 +33,13 @@ DARKENED = 0.9
 
 def validation_excerpts(hr: Path, lr: Path, recipe: Recipe) -> list[Excerpt]:
     """Read the validation slices of a volume; for networks of any ratio, at several ratios."""
-    # The neighbours of planes across thick slices are in the excerpt itself, which has another ratio than the volume.
-    cut_out = excerpt if recipe.ratio_range is None or recipe.neighbours == 0 else contiguous_excerpt
     with about(f"validation volume {hr}"):
-        found = cut_out(read_image(hr), read_image(lr, LowResolutionImage), VALIDATION_SLICES)
+        given = (read_image(hr), read_image(lr, LowResolutionImage), VALIDATION_SLICES)
+        if recipe.ratio_range and recipe.neighbours:
+            # The neighbours are in the excerpt itself, since they must have its ratios.
+            found = contiguous_excerpt(*given)
+        else:
+            found = excerpt(*given, recipe.neighbours)
     if recipe.ratio_range is None:
         return [found]
     return [found.with_ratio(float(ratio)) for ratio in np.geomspace(*recipe.ratio_range, VALIDATION_RATIOS)]

@@ -153,7 +153,7 @@ def test_an_excerpt_is_restored_as_its_slices_in_the_volume(network):
     model = ForwardModel((4, 4, 1), SHAPE, "rician", 0.02, seed=3)
     lr = LowResolutionImage(model.simulate(data), np.eye(4), forward_model=model)
     facts = {"slice_axis": 2, "foreground_slices": list(range(SHAPE[2]))}
-    one = excerpt(described(reference, **facts), lr, 4)
+    one = excerpt(described(reference, **facts), lr, 4, neighbours=2)
     chosen = [
         int(np.flatnonzero((data == kept[..., None]).all(axis=(0, 1)))[0])
         for kept in one.reference.data.T.swapaxes(1, 2)
@@ -167,7 +167,7 @@ def test_an_excerpt_is_restored_as_its_slices_in_the_volume(network):
     assert noisier.context is not None
     assert np.std(noisier.context - quieter.context) == pytest.approx(0.1, rel=0.1)
     pictures = replace(lr, stack=Stack(channels=("a", "b"), sections=tuple(index // 2 for index in range(SHAPE[2]))))
-    assert excerpt(described(reference, **facts), pictures, 4).context is None
+    assert excerpt(described(reference, **facts), pictures, 4, neighbours=2).context is None
 
 
 def test_a_network_learns_from_its_neighbours(tmp_path: Path):
