@@ -204,7 +204,15 @@ def test_the_default_output_lies_beside_the_input_and_is_named_after_it(generato
     ]
     assert default_output(tmp_path / "scan.mgz").name == "scan_sr.mgz"
     assert default_output(tmp_path / "a.ome.tiff").name == "a_sr.ome.tiff"
-    assert "no network for such images ships" in the_message(run_command("apply", source))
+
+
+def test_images_for_which_no_network_ships_are_refused_with_the_names_of_the_alternatives(tmp_path):
+    picture = tmp_path / "cells.png"
+    Picture.fromarray(np.zeros((32, 32), np.uint8)).save(picture)
+    message = the_message(run_command("apply", picture))
+    assert "no network for such images ships" in message
+    assert "--model bspline3 --factor 2" in message
+    assert list(tmp_path.iterdir()) == [picture]
 
 
 def test_every_command_has_a_help_page():
