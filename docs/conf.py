@@ -57,6 +57,16 @@ def make_accessible(app: Any, page: str, template: str, context: dict[str, Any],
         context["body"] = body.replace('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper')
 
 
+def name_asides(app: Any, error: Exception | None) -> None:
+    """Name the two sidebars of the theme's templates, which readers of screens otherwise cannot distinguish."""
+    for path in Path(app.outdir).rglob("*.html") if error is None else ():
+        page = path.read_text(encoding="utf-8")
+        for start, label in (("sidebar-drawer", "Site"), ("toc-drawer", "On this page")):
+            page = page.replace(f'<aside class="{start}', f'<aside aria-label="{label}" class="{start}')
+        path.write_text(page, encoding="utf-8")
+
+
 def setup(app: Any) -> None:
     """Change pages after the theme has prepared them."""
+    app.connect("build-finished", name_asides)
     app.connect("html-page-context", make_accessible, priority=900)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -24,6 +25,7 @@ NAME, AUTO, LINK = "BrainSR", "auto", "raw"
 SNAKEFILE = WORKFLOW_FOLDER / "workflow/bids_app.smk"
 DESCRIPTION_FILE = "dataset_description.json"
 LOCK = "logs/.lock"
+CONTAINER = "brainsr.sif"
 README = """\
 # {title}: super-resolved by BrainSR
 
@@ -102,6 +104,8 @@ def bids(
         images=selected.images,
         settings=settings,
         resources=Resources(device=device, gpu=0 if device == "cpu" else 1, memory_mb=memory_mb),
+        # Relative, since Snakemake takes no image whose path contains blanks.
+        container=os.path.relpath(Path(CONTAINER).absolute(), output_dir.resolve()),
     )
     output = output_dir.absolute()
     if app.level == "group":

@@ -70,7 +70,7 @@ def choose_weights(image: Image | None, name: str) -> Weights:
         sizes = " x ".join(f"{length:.3g}" for length in image.spacing)
         axis = thick_axis(image.spacing)
         if axis is not None and image.data.shape[axis] > 1:
-            kind = f"a scan with thick slices (voxels of {sizes} {image.unit}, {THICK:g} times longer along one axis)"
+            kind = f"a scan with thick slices (voxels of {sizes} {image.unit}, one at least {THICK:g} times longer)"
             found = _smallest("mri", "through_plane")
             advice = "Restore the slices without a network: --model total_variation."
         else:
@@ -127,8 +127,8 @@ def log_measured_gain(
     if lost:
         option = "" if weights.shipped.direction == "through_plane" else f" --factor {factor:g}"
         logger.warning(
-            "%s: over persons on whom nobody trained, %s showed no gain for images like this one (%s): %s. Consider "
-            "the best baseline: --model %s%s",
+            "%s: over persons who are not in its training data, %s showed no gain for images like this one (%s): %s. "
+            "Consider the best baseline: --model %s%s",
             *(name, weights.name, _kind(factor, sigma, voxel_mm), measured, lost[0].baseline, option),
         )
         return
@@ -163,4 +163,4 @@ def described(row: NetworkGain) -> str:
 
 def _kind(factor: float, sigma: float, voxel_mm: Sequence[float] | None) -> str:
     sizes = " x ".join(f"{size:.3g}" for size in voxel_mm) + " mm" if voxel_mm else "unknown size"
-    return f"voxels of {sizes} along the enlarged axes, noise of {sigma:.1%}, factor {factor:.3g}"
+    return f"voxels of {sizes} along the enlarged axes, noise of {100 * sigma:.1f} %, factor {factor:.3g}"

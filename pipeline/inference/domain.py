@@ -54,12 +54,19 @@ def outside_domain(
     return found
 
 
-def describe_domain(domain: TrainingDomain) -> str:
-    """Return the range of the training data in words."""
+def describe_domain(domain: TrainingDomain, voxel_mm: Sequence[float] | None) -> str:
+    """Return in words the range of the training data with which an image was compared.
+
+    Args:
+        domain: of the network's training data.
+        voxel_mm: voxel sizes of the image along the enlarged axes, in mm; None where they are unknown.
+    """
     low, high = domain.noise_sigma
-    sizes = (
-        "voxels of {:.3g} to {:.3g} mm along the enlarged axes, ".format(*domain.voxel_mm) if domain.voxel_mm else ""
-    )
+    sizes = ""
+    if domain.voxel_mm:
+        sizes = "voxels of {:.3g} to {:.3g} mm along the enlarged axes, ".format(*domain.voxel_mm)
+        if not voxel_mm:
+            sizes = sizes.replace(", ", " (the size of these voxels is unknown), ")
     return f"{sizes}noise of {100 * low:.3g} to {100 * high:.3g} %"
 
 
