@@ -50,10 +50,14 @@ copybutton_exclude = ".linenos, .gp"
 
 
 def make_accessible(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Correct what axe-core finds in pages of the theme: headings without a level, boxes that only a mouse scrolls."""
+    """Correct what axe-core finds in pages of the theme.
+
+    These are headings without a level, boxes that only a mouse scrolls, and lists of parameters without terms.
+    """
     context["furo_navigation_tree"] = context.get("furo_navigation_tree", "").replace(' role="heading"', "")
     if body := context.get("body"):
         body = body.replace("<pre>", '<pre tabindex="0">')
+        body = body.replace('<dl>\n<dd><em class="sig-param"', '<dl role="presentation">\n<dd><em class="sig-param"')
         context["body"] = body.replace('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper')
 
 

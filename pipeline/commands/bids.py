@@ -184,6 +184,8 @@ def run_level(app: BidsApp, output: Path, options: Sequence[str], lock: int | No
     Raises:
         UserError: lists the images that were not restored.
     """
+    from pipeline.config.bids.app import RESULT, SIDECAR
+
     status = run_workflow(app, output, options, lock)
     if app.level == "participant" and status != 0:
         finished = with_failures(app, output)
@@ -195,6 +197,9 @@ def run_level(app: BidsApp, output: Path, options: Sequence[str], lock: int | No
     if failed:
         lines = "\n".join(f"  - {image.path}: {image.failure}" for image in failed)
         raise UserError(f"{len(failed)} of {len(app.images)} images were not restored:\n{lines}")
+    if app.level == "participant":
+        restored = sum((output / image.path_of(RESULT, SIDECAR)).is_file() for image in app.images)
+        logger.info("%s: %d of %d images are restored", output, restored, len(app.images))
     return status
 
 
