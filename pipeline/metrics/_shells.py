@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -24,6 +25,7 @@ def cut_off(
     estimate: NDArray[np.floating],
     mask: NDArray[np.bool_],
     spacing: Sequence[float] | None = None,
+    cone_degrees: float | None = None,
 ) -> float:
     """Return the frequency at which the shell correlation first falls below 0.5.
 
@@ -32,13 +34,14 @@ def cut_off(
         estimate: image of the same shape.
         mask: the region, of the same shape, not empty; its bounding box is evaluated under a Hann window.
         spacing: as in `shell_correlation`.
+        cone_degrees: as in `shell_correlation`.
 
     Returns:
         Frequency in cycles per voxel; the Nyquist frequency 0.5 if the correlation never falls below 0.5, and 0 if the
         bounding box has a side of less than 8 voxels.
     """
     box = tuple(_extent(mask, axis) for axis in range(mask.ndim))
-    return first_below(*shell_correlation(reference[box], estimate[box], spacing))
+    return first_below(*shell_correlation(reference[box], estimate[box], spacing, cone_degrees))
 
 
 def _extent(mask: NDArray[np.bool_], axis: int) -> slice:
@@ -60,7 +63,10 @@ def first_below(frequencies: Floats, correlation: Floats) -> float:
 
 
 def shell_correlation(
-    one: NDArray[np.floating], other: NDArray[np.floating], spacing: Sequence[float] | None = None
+    one: NDArray[np.floating],
+    other: NDArray[np.floating],
+    spacing: Sequence[float] | None = None,
+    cone_degrees: float | None = None,
 ) -> tuple[Floats, Floats]:
     """Return the correlation of the spectra of two images over shells of spatial frequency.
 
@@ -69,16 +75,21 @@ def shell_correlation(
         other: image of the same shape.
         spacing: voxel spacing along the axes; None if isotropic. Shells are spherical in physical space and extend to
             the highest frequency that all axes contain.
+        cone_degrees: if given, shells are restricted to frequencies within this angle of the first axis, without the
+            mean, and extend to the highest frequency of that axis.
 
     Returns:
-        The central frequency of each shell in cycles per voxel (of the axis with the largest voxels), and the
-        correlation between -1 and 1; both are empty if a side is less than 8 voxels. The correlation is 1 in a shell
-        without power in both images, and 0 in a shell without power in one of them.
+        The central frequency of each shell in cycles per voxel (of the axis with the largest voxels; in a cone, of the
+        first axis), and the correlation between -1 and 1; both are empty if a side is less than 8 voxels. The
+        correlation is 1 in a shell without power in both images, and 0 in a shell without power in one of them.
     """
     if min(one.shape) < MIN_SIDE:
         return np.empty(0), np.empty(0)
     lengths = np.ones(one.ndim) if spacing is None else np.asarray(spacing) / max(spacing)
-    count = int(min(size * length for size, length in zip(one.shape, lengths, strict=True)) + ROUNDING) // 2
+    if cone_degrees is not None:
+        lengths = lengths / lengths[0]
+    extents = [size * length for size, length in zip(one.shape, lengths, strict=True)]
+    count = int((min(extents) if cone_degrees is None else extents[0]) + ROUNDING) // 2
     if count == 0:
         return np.empty(0), np.empty(0)
     first, second = (_spectrum(image) for image in (one, other))
@@ -91,6 +102,8 @@ def shell_correlation(
         radius = np.sqrt(frequency**2 + across)
         shells = np.floor(radius / NYQUIST * count + ROUNDING).astype(int)
         inside = shells < count
+        if cone_degrees is not None:
+            inside &= across < (math.tan(math.radians(cone_degrees)) * frequency) ** 2
         chosen, mine, theirs = shells[inside], first[place][inside], second[place][inside]
         weight = np.broadcast_to(twice, radius.shape)[inside]
         common += np.bincount(chosen, weight * (mine * theirs.conj()).real, count)

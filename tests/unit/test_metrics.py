@@ -23,6 +23,7 @@ from pipeline.metrics import (
     edge_sharpness,
     frc,
     fsc,
+    fsc_z,
     gmsd,
     haarpsi,
     hfen,
@@ -201,6 +202,8 @@ DAMAGES = {
 BLIND = {
     ("edge_sharpness", "shift"): "the mean gradient over edges that are shifted by a voxel is nearly the same",
     ("frc", "blur"): "frequencies that are attenuated uniformly still correlate in the absence of noise",
+    ("fsc_z", "shift"): "a shift in the plane hardly moves the phases of frequencies near the slice axis",
+    ("fsc_z", "spots"): "the few frequencies in a cone of twelve slices stay above the threshold",
     ("residual_noise", "blur"): "only flat regions of the reference are evaluated, which blur does not change",
 }
 """Metrics that are insensitive to a damage, for which no order is required."""
@@ -562,23 +565,31 @@ def test_inconsistent_slices_reduce_only_three_dimensional_ssim():
     assert flat > 0.95 > ssim_3d.per_volume(reference, reference + offsets, mask, 1.0, (1, 1, 1)) + 0.15
 
 
+@pytest.mark.parametrize("cone", [None, 30.0])
 @pytest.mark.parametrize(("shape", "spacing"), [((24, 26, 22), (1, 1, 1)), ((12, 24, 31), (2, 1, 0.8))])
-def test_shell_correlation_matches_definition(shape, spacing):
+def test_shell_correlation_matches_definition(shape, spacing, cone):
     generator = np.random.default_rng(5)
     one = ndimage.gaussian_filter(generator.random(shape), 0.7)
     other = one + 0.03 * generator.standard_normal(shape)
-    frequencies, found = shell_correlation(one, other, spacing)
+    frequencies, found = shell_correlation(one, other, spacing, cone)
     spectra = []
     for volume in (one, other):
         windowed = np.einsum("ijk,i,j,k->ijk", volume - volume.mean(), *map(np.hanning, shape))
         spectra.append(np.fft.fftshift(np.fft.fftn(windowed)))
     steps = [(np.arange(size) - size // 2) / (size * length) for size, length in zip(shape, spacing, strict=True)]
-    radius = np.sqrt(sum(step**2 for step in np.meshgrid(*steps, indexing="ij")))  # cycles per unit of the spacing
+    grid = np.meshgrid(*steps, indexing="ij")
+    radius = np.sqrt(sum(step**2 for step in grid))  # cycles per unit of the spacing
+    angles = np.degrees(np.arccos(np.abs(grid[0]) / np.maximum(radius, 1e-12)))
     nyquist = 0.5 / max(spacing)
-    count = int(min(np.multiply(shape, spacing)) / max(spacing)) // 2
+    count = int(min(np.multiply(shape, spacing)) / max(spacing)) // 2 if cone is None else shape[0] // 2
     expected = []
     for shell in range(count):
         chosen = (radius >= shell * nyquist / count - 1e-12) & (radius < (shell + 1) * nyquist / count - 1e-12)
+        if cone is not None:
+            chosen &= (angles < cone) & (radius > 0)
+        if not chosen.any():
+            expected.append(1)
+            continue
         first, second = (spectrum[chosen] for spectrum in spectra)
         expected.append(np.vdot(second, first).real / np.linalg.norm(first) / np.linalg.norm(second))
     assert np.allclose(found, expected, rtol=1e-4, atol=1e-9)
@@ -592,6 +603,21 @@ def test_fsc_finds_cut_off_frequency(cut_off):
     mixed = np.fft.ifftn(np.where(radius < cut_off, np.fft.fftn(reference), np.fft.fftn(noise))).real
     mask = np.ones(reference.shape, dtype=bool)
     assert fsc.per_volume(reference, mixed, mask, 1.0, (1, 1, 1)) == pytest.approx(cut_off, abs=0.02)
+
+
+@pytest.mark.parametrize(("cut_off", "height", "side"), [(0.15, 1.0, 48), (0.22, 2.0, 96)])
+def test_fsc_along_z_of_volume_with_limited_band_matches_solid_angles(cut_off, height, side):
+    """Of white noise, the frequencies below a cut-off along z are kept and the others replaced, of the same power."""
+    shape, spacing = (64, side, side), (height, 1.0, 1.0)
+    reference, noise = np.random.default_rng(6).random((2, *shape))
+    kept = np.abs(np.fft.fftfreq(shape[0]))[:, None, None] < cut_off
+    mixed = np.fft.ifftn(np.where(kept, np.fft.fftn(reference), np.fft.fftn(noise))).real
+    mask = np.ones(shape, dtype=bool)
+    # In a shell of radius r, the cosine of the angle to the z axis is distributed uniformly: half of a cone is kept
+    # where cut-off / r is the middle of its cosines, half of a sphere where it is 1/2.
+    expected = 2 * cut_off / (1 + math.cos(math.radians(20)))
+    assert fsc_z.per_volume(reference, mixed, mask, 1.0, spacing) == pytest.approx(expected, abs=0.01)
+    assert fsc.per_volume(reference, mixed, mask, 1.0, spacing) == pytest.approx(2 * cut_off, abs=0.02)
 
 
 @pytest.fixture(scope="module")
