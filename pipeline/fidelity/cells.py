@@ -82,9 +82,9 @@ def cell_positions(plane: NDArray[np.floating], pixel_um: Sequence[float], diame
     # half the contrast as response.
     sigmas = [diameter_um / (2 * math.sqrt(2)) / size for size in pixel_um]
     low, high = ([share * sigma for sigma in sigmas] for share in SIZES)
-    blobs = blob_log(
-        np.asarray(plane, dtype=np.float64), min_sigma=low, max_sigma=high, num_sigma=SCALES, threshold=CONTRAST / 2
-    )
+    # Its annotations allow a single integer, its documentation a number for every axis.
+    limits: dict[str, Any] = {"min_sigma": low, "max_sigma": high}
+    blobs = blob_log(np.asarray(plane, dtype=np.float64), **limits, num_sigma=SCALES, threshold=CONTRAST / 2)
     return np.asarray(blobs, dtype=np.float64)[:, :2] * np.asarray(pixel_um)
 
 

@@ -41,7 +41,7 @@ def positions() -> NDArray[np.float64]:
     """Return the centres of cells in micrometres, 24 µm apart, in random planes; shape (cells, 3)."""
     places = np.stack(np.meshgrid(*(np.arange(16, extent, 24) for extent in (176, 184)), indexing="ij"), axis=-1)
     depths = np.random.default_rng(0).integers(0, SHAPE[2], places[..., 0].size) * VOXEL_UM[2]
-    return np.column_stack([places.reshape(-1, 2), depths])
+    return np.column_stack([places.reshape(-1, 2), depths]).astype(np.float64)
 
 
 def stack() -> NDArray[np.uint16]:
@@ -117,10 +117,9 @@ def test_cells_are_found_where_they_are():
     rows, columns = (np.arange(100) * step for step in (2.0, 2.5))
     spot = DIAMETER_UM / 2 / np.sqrt(2)
     contrasts = (0.5, 0.5, 0.3, 0.1)
-    plane = 0.1 + sum(
-        contrast * np.exp(-((rows[:, None] - row) ** 2 + (columns - column) ** 2) / 2 / spot**2)
-        for contrast, (row, column) in zip(contrasts, centres, strict=True)
-    )
+    plane = np.full((100, 100), 0.1)
+    for contrast, (row, column) in zip(contrasts, centres, strict=True):
+        plane += contrast * np.exp(-((rows[:, None] - row) ** 2 + (columns - column) ** 2) / 2 / spot**2)
     found = cell_positions(plane, (2.0, 2.5), DIAMETER_UM)
     assert len(found) == 3, "the last one has half the minimum contrast"
     assert count_matches(centres[:3], found, 2.5) == 3

@@ -151,7 +151,7 @@ def test_a_network_is_chosen_by_the_image_and_says_where_it_does_not_help(zoo, t
 
 def stack(path: Path, pixel_um: float) -> Path:
     """Write a stack without anatomical axes, whose sections are four times thicker than their pixels."""
-    data = np.uint8(synthetic_head(HEAD) / 5).transpose(2, 1, 0)
+    data = np.moveaxis((synthetic_head(HEAD) / 5).astype(np.uint8), (0, 2), (2, 0))
     facts = {"axes": "ZYX", "PhysicalSizeX": pixel_um, "PhysicalSizeY": pixel_um, "PhysicalSizeZ": 4 * pixel_um}
     tifffile.imwrite(path, data, photometric="minisblack", metadata=facts)
     return path
