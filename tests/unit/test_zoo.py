@@ -95,7 +95,8 @@ def test_what_ships_is_half_precision_with_card_and_gains(zoo, tmp_path, capsys)
     assert NETWORK_GAINS.frame(shipped_networks()["mri-x2"].gains).equals(NETWORK_GAINS.frame(GAINS))
     assert main(["networks"]) == 0
     listed = capsys.readouterr().out
-    assert all(words in listed for words in ("mri-x2\n", "For tests.", "in-plane, factor 2", "CC0", "gain, dB", "-0.20"))
+    assert all(words in listed for words in ("mri-x2\n", "For tests.", "in-plane, factor 2", "CC0", "gain, dB"))
+    assert "-0.20 " in listed
 
 
 def test_the_calibration_ships_with_the_weights_if_it_fits_what_apply_does(zoo, tmp_path):
