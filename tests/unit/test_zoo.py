@@ -40,7 +40,9 @@ GAINS = (
 )
 
 
-def ship(folder: Path, name: str, *more: str, factor: int = 2, data_consistency: bool = True, **changes) -> None:
+def ship(
+    folder: Path, name: str, *more: str, factor: int = 2, data_consistency: bool = True, initial: str = "", **changes
+) -> None:
     """Add a network with random weights to the networks that ship."""
     network = tiny_generator(factor=factor, **changes)
     domain = TrainingDomain(noise_sigma=(0.0, 0.06), voxel_mm=(1.0, 2.5), foreground_quantiles=((0.9, 1.0),))
@@ -52,6 +54,10 @@ def ship(folder: Path, name: str, *more: str, factor: int = 2, data_consistency:
     (method / "model_card.md").write_text("# rrdb_l1\n\n- Recipe: a test\n")
     run = copy.deepcopy(DEMO)
     run["infer"] = {**run.get("infer", {}), "data_consistency": data_consistency}
+    if initial:
+        run["volumes"] = [one for one in run["volumes"] if one["split"] in ("train", "val")]
+        run["train"] = {**run.get("train", {}), "initial_weights": initial}
+        run["degrade"] = {**run.get("degrade", {}), "factor": factor}
     (folder / "run.yaml").write_text(yaml.safe_dump(run))
     NETWORK_GAINS.write(folder / "gains.csv", GAINS)
     texts = ["--purpose", "For tests.", "--licence", "CC0", "--citation", "Nobody, 2026", "--trained-on", "one head"]
@@ -97,6 +103,19 @@ def test_what_ships_is_half_precision_with_card_and_gains(zoo, tmp_path, capsys)
     listed = capsys.readouterr().out
     assert all(words in listed for words in ("mri-x2\n", "For tests.", "in-plane, factor 2", "CC0", "gain, dB"))
     assert "-0.20 " in listed
+
+
+def test_the_card_of_a_network_that_continues_another_has_the_training_of_both(zoo, tmp_path):
+    first = checked_weights("mri-x2")
+    digests = [sha256_of(first)]
+    for seed in (1, 2):
+        ship(tmp_path, "mri-x2", initial="mri-x2", seed=seed)
+        digests.append(sha256_of(first))
+    card = (zoo / "mri-x2.md").read_text()
+    own, *earlier = card.split("## Training of the initial network, mri-x2 with the SHA-256 ")
+    assert digests[2] in own
+    assert [text.splitlines()[0] for text in earlier] == [digests[1], digests[0]]
+    assert all("- Recipe: a test" in text for text in (own, *earlier))
 
 
 def test_the_calibration_ships_with_the_weights_if_it_fits_what_apply_does(zoo, tmp_path):
