@@ -50,13 +50,27 @@ copybutton_exclude = ".linenos, .gp"
 
 
 def make_accessible(app: Any, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
-    """Correct what axe-core finds in pages of the theme: headings without a level, boxes that only a mouse scrolls."""
+    """Correct what axe-core finds in pages of the theme.
+
+    These are headings without a level, boxes that only a mouse scrolls, and lists of parameters without terms.
+    """
     context["furo_navigation_tree"] = context.get("furo_navigation_tree", "").replace(' role="heading"', "")
     if body := context.get("body"):
         body = body.replace("<pre>", '<pre tabindex="0">')
+        body = body.replace('<dl>\n<dd><em class="sig-param"', '<dl role="presentation">\n<dd><em class="sig-param"')
         context["body"] = body.replace('<div class="table-wrapper', '<div tabindex="0" class="table-wrapper')
+
+
+def name_asides(app: Any, error: Exception | None) -> None:
+    """Name the two sidebars of the theme's templates, which readers of screens otherwise cannot distinguish."""
+    for path in Path(app.outdir).rglob("*.html") if error is None else ():
+        page = path.read_text(encoding="utf-8")
+        for start, label in (("sidebar-drawer", "Site"), ("toc-drawer", "On this page")):
+            page = page.replace(f'<aside class="{start}', f'<aside aria-label="{label}" class="{start}')
+        path.write_text(page, encoding="utf-8")
 
 
 def setup(app: Any) -> None:
     """Change pages after the theme has prepared them."""
+    app.connect("build-finished", name_asides)
     app.connect("html-page-context", make_accessible, priority=900)

@@ -51,7 +51,8 @@ def app_for(arguments: Sequence[str]) -> App:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status, see `run_app`."""
     given = sys.argv[1:] if arguments is None else list(map(str, arguments))
-    return run_app(app_for(given), given or ["--help"], f"brainsr {given[0] if given else ''}".rstrip())
+    command = "brainsr " + given[0] if given and given[0] in COMMANDS else "brainsr"
+    return run_app(app_for(given), given or ["--help"], command)
 
 
 if __name__ == "__main__":

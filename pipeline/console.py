@@ -70,10 +70,15 @@ def exit_status(run: Callable[[], object], command: str) -> int:
         0, or the exit status that the function returns; 1 for a user's mistake, 2 for a wrong command line, 130 after
         an interrupt.
     """
-    from cyclopts import CycloptsError
+    from cyclopts import CycloptsError, MissingArgumentError
 
     try:
         status = run()
+    except MissingArgumentError as error:
+        name = error.argument.name if error.argument else "an argument"
+        problem = f"{error.keyword} requires a value" if error.keyword else f"{name} is missing"
+        sys.stderr.write(f"error: {problem}.\nSee: {command} --help\n")
+        return WRONG_COMMAND_LINE
     except CycloptsError as error:
         sys.stderr.write(f"error: {error}\nSee: {command} --help\n")
         return WRONG_COMMAND_LINE

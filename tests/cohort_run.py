@@ -14,6 +14,7 @@ from pipeline.config.sections import Evaluate
 from pipeline.reporting.run_record import table_of
 from pipeline.statistics.measurements import volume_table
 from pipeline.statistics.summary import summarise
+from pipeline.tables.cell_agreement import CELL_AGREEMENT, CellAgreement
 from pipeline.tables.membrane_agreement import MEMBRANE_AGREEMENT, MembraneAgreement
 from pipeline.tables.slices import SLICES
 from pipeline.tables.summary import SUMMARY
@@ -27,7 +28,7 @@ HOSTILE_NAME = '"><img src=x onerror=alert(1)>\u202e\u2603' + "n" * 280
 SLICE_COUNT = 5
 TABLES = (
     *("comparisons", "gates", "inserted_structures", "detection_rates", "reliability", "tissue_agreement", "diagnosis"),
-    *("membrane_agreement", "uncertainty", "duplicates"),
+    *("membrane_agreement", "cell_agreement", "uncertainty", "duplicates"),
 )
 """Tables for every optional section of the page."""
 
@@ -173,6 +174,10 @@ def optional_tables(
         )
         for method in (*methods, "reference")
     )
+    cells = CELL_AGREEMENT.frame(
+        CellAgreement("test", method, 12, 900, 850, 0.9, 0.85, 0.87, 0.8, 0.9, "bspline3", -0.02, -0.03, -0.01)
+        for method in methods
+    )
     duplicates = pd.DataFrame(
         [(HOSTILE_NAME, "test", names[0], "007", "train", "low", 3)],
         columns=pd.Index(
@@ -187,6 +192,7 @@ def optional_tables(
         **{"detection_rates": detection_rates, "reliability": reliability, "uncertainty": uncertainty},
         **{"tissue_agreement": tissue, "diagnosis": diagnosis, "duplicates": duplicates},
         "membrane_agreement": membranes,
+        "cell_agreement": cells,
     }
 
 

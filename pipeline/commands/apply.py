@@ -38,7 +38,8 @@ def apply(
 
     Without --model, a network that ships is chosen by the image, see the log and `brainsr networks`: for scans with
     slices at least 1.5 times thicker than their voxels are wide, one that restores thick slices, otherwise one that
-    enlarges the slices. The log also compares the image with the data on which the network was trained and measured.
+    enlarges the slices. Stacks of micrographs with voxels of at most 100 nm count as scans of electron microscopy. The
+    log also compares the image with the data on which the network was trained and measured.
 
     The result has the format, orientation, data type and units of the input. A network trained for isotropic
     super-resolution enlarges all three axes; others enlarge the axes within the slices or the axis across them. All

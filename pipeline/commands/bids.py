@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -24,6 +25,7 @@ NAME, AUTO, LINK = "BrainSR", "auto", "raw"
 SNAKEFILE = WORKFLOW_FOLDER / "workflow/bids_app.smk"
 DESCRIPTION_FILE = "dataset_description.json"
 LOCK = "logs/.lock"
+CONTAINER = "brainsr.sif"
 README = """\
 # {title}: super-resolved by BrainSR
 
@@ -102,6 +104,8 @@ def bids(
         images=selected.images,
         settings=settings,
         resources=Resources(device=device, gpu=0 if device == "cpu" else 1, memory_mb=memory_mb),
+        # Relative, since Snakemake takes no image whose path contains blanks.
+        container=os.path.relpath(Path(CONTAINER).absolute(), output_dir.resolve()),
     )
     output = output_dir.absolute()
     if app.level == "group":
@@ -180,6 +184,8 @@ def run_level(app: BidsApp, output: Path, options: Sequence[str], lock: int | No
     Raises:
         UserError: lists the images that were not restored.
     """
+    from pipeline.config.bids.app import RESULT, SIDECAR
+
     status = run_workflow(app, output, options, lock)
     if app.level == "participant" and status != 0:
         finished = with_failures(app, output)
@@ -191,6 +197,9 @@ def run_level(app: BidsApp, output: Path, options: Sequence[str], lock: int | No
     if failed:
         lines = "\n".join(f"  - {image.path}: {image.failure}" for image in failed)
         raise UserError(f"{len(failed)} of {len(app.images)} images were not restored:\n{lines}")
+    if app.level == "participant":
+        restored = sum((output / image.path_of(RESULT, SIDECAR)).is_file() for image in app.images)
+        logger.info("%s: %d of %d images are restored", output, restored, len(app.images))
     return status
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import sys
 import textwrap
+from collections.abc import Sequence
 
 from pipeline.config.shipped import ShippedNetwork, shipped_networks
+from pipeline.tables.network_gains import NetworkGain, span
 
 WIDTH = 100
 NONE = """\
@@ -18,8 +20,9 @@ def networks() -> None:
     """List the networks that ship, and what they are for.
 
     `brainsr apply` chooses among them by the image; --model NAME selects one. They are also possible initial networks
-    of a training (train.initial_weights). Gains are differences of PSNR to the best tuned baseline, over persons that
-    nobody trained on, with 95 % intervals.
+    of a training (train.initial_weights). Gains are differences of PSNR to the best tuned baseline, over persons who
+    are not in the training data, with 95 % intervals over persons. Voxel sizes are those along the enlarged axes,
+    before the restoration; noise is given as a percentage of the intensity range.
     """
     known = shipped_networks()
     sys.stdout.write("\n".join(described(name, one) for name, one in known.items()) if known else NONE)
@@ -33,7 +36,21 @@ def described(name: str, network: ShippedNetwork) -> str:
         f"{images}; {network.enlargement()}; licence: {network.licence}",
         f"trained on {network.network.trained_on}",
     ]
-    gains = [f"{row.images}: {row.described}" for row in network.gains]
-    lines = [*facts, *(["measured gain:", *(f"  {gain}" for gain in gains)] if gains else ["gain: not measured"])]
-    wrapped = [line for text in lines for line in textwrap.wrap(text, WIDTH - 2, subsequent_indent="  ")]
-    return "\n".join([name, *(f"  {line}" for line in wrapped)]) + "\n"
+    wrapped = [line for text in facts for line in textwrap.wrap(text, WIDTH - 2, subsequent_indent="  ")]
+    gains = gain_table(network.gains) if network.gains else ["gain: not measured"]
+    return "\n".join([name, *(f"  {line}" for line in (*wrapped, *gains))]) + "\n"
+
+
+def gain_table(gains: Sequence[NetworkGain]) -> list[str]:
+    """Return the measured gains as the lines of a table."""
+    heads = ("images", "factor", "voxels, mm", "noise, %", "persons", "gain, dB", "over")
+    rows = [
+        (
+            *(row.contrast, span(row.factor_min, row.factor_max), span(row.voxel_min, row.voxel_max)),
+            *(span(100 * row.sigma_min, 100 * row.sigma_max), str(row.persons), row.gain, row.baseline),
+        )
+        for row in gains
+    ]
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    padded = (map(str.ljust, row, widths) for row in (heads, *rows))
+    return ["  ".join(row).rstrip() for row in padded]

@@ -15,7 +15,7 @@ from pipeline.errors import UserError
 
 def run(
     *options: Annotated[str, Parameter(allow_leading_hyphen=True)],
-    configfile: Annotated[tuple[Path, ...], Parameter(consume_multiple=False)] = (),
+    configfile: Annotated[tuple[Path, ...], Parameter(consume_multiple=False, show_default=False)] = (),
 ) -> None:
     """Run the workflow: train, restore, evaluate and report.
 

@@ -272,7 +272,8 @@ class Insertion(Section):
     kinds: tuple[KindName, ...] = ("lesion", "vessel", "spine")
     """kinds of structures; [] skips the study"""
     sizes_voxels: tuple[Annotated[float, Field(gt=0, le=64)], ...] = (2.0, 3.0, 4.0)
-    """sizes in high-resolution voxels: diameters of lesions and of spine heads, widths of vessels"""
+    """sizes in high-resolution voxels: diameters of lesions, vesicles and spine heads, widths of vessels and of
+    processes"""
     contrasts: tuple[Annotated[float, Field(ge=-1, le=1)], ...] = (0.2, 0.4)
     """contrasts with the surrounding tissue, as fractions of the normalised range; negative for dark structures"""
     count: Annotated[int, Field(ge=2, le=1000)] = 16

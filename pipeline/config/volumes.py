@@ -82,6 +82,9 @@ class Volume(Section):
     neurons: str | None = None
     """for val and test volumes of electron microscopy: source of a segmentation of neurons, one label for each, 0 where
     unknown. Neurons are segmented in the restored volumes and compared with it (metrics/membranes.csv)"""
+    cell_um: Micrometres | None = None
+    """for val and test volumes of fluorescence microscopy: diameter of the bright cells, in micrometres. Cells are
+    detected in the restored volumes and compared with those of the reference (metrics/cells.csv)"""
     slices: Annotated[tuple[Annotated[int, Field(ge=0)], Annotated[int, Field(ge=1)]] | None, Field()] = None
     """range [start, stop) of slices in the plane extract.plane, in canonical RAS order; null selects all slices"""
     folder: Folder | None = None
@@ -110,7 +113,17 @@ class Volume(Section):
 
     @model_validator(mode="after")
     def _check_part(self) -> Volume:
-        keys = ("segmentation", "neurons", "frame", "channel", "series", "voxel_um", "thickness_mm", "tissues")
+        keys = (
+            "segmentation",
+            "neurons",
+            "cell_um",
+            "frame",
+            "channel",
+            "series",
+            "voxel_um",
+            "thickness_mm",
+            "tissues",
+        )
         given = [key for key in keys if getattr(self, key) is not None]
         if self.is_stack and given:
             raise ValueError(f"{given[0]} applies to volumes, not to a stack of pictures of a collection")
@@ -124,7 +137,7 @@ class Volume(Section):
             raise ValueError("content: labels is for train and val; results are tested on acquired images")
         if self.is_stack or self.is_combined:
             raise ValueError("content: labels applies to a volume with a single source")
-        given = [key for key in ("segmentation", "neurons", "tissues") if getattr(self, key) is not None]
+        given = [key for key in ("segmentation", "neurons", "cell_um", "tissues") if getattr(self, key) is not None]
         if given:
             raise ValueError(f"{given[0]} applies to images, not to content: labels")
         return self
@@ -154,9 +167,10 @@ class Volume(Section):
         return self
 
     @model_validator(mode="after")
-    def _check_neurons(self) -> Volume:
-        if self.neurons is not None and self.split not in EVALUATED_SPLITS:
-            raise ValueError(f"neurons applies to volumes that are evaluated, not to the split {self.split}")
+    def _check_measures(self) -> Volume:
+        for key in ("neurons", "cell_um"):
+            if getattr(self, key) is not None and self.split not in EVALUATED_SPLITS:
+                raise ValueError(f"{key} applies to volumes that are evaluated, not to the split {self.split}")
         return self
 
     @property

@@ -100,6 +100,8 @@ def format_of(path: Path) -> ModuleType:
         raise UserError(
             f"{path}: holds {len(inside)} TIFF files; save them as one stack, or name one of them, such as {inside[0]}."
         )
+    if path.is_dir() and not any(path.iterdir()):
+        raise UserError(f"{path}: this folder is empty.")
     known = ", ".join(suffix for name in plugins.names(ROOM) for suffix in read_suffixes(name))
     raise UserError(
         f"{path}: this format is unknown; known are {known}, and folders and zip archives of DICOM files, of "

@@ -62,8 +62,8 @@ class Limited(NamedTuple):
 def log_limited(name: object, count: int) -> None:
     """Log that some voxels of an image were limited."""
     logger.warning(
-        "%s: %d %s far beyond the intensity range (below %g or above %g of it); the network sees such voxels limited, "
-        "and what lies beyond is interpolated",
+        "%s: %d %s far outside the intensity range (below %g or above %g of it); their intensities are clipped for the "
+        "network, and the excess is interpolated and added to the result",
         *(name, count, "voxel lies" if count == 1 else "voxels lie", *LIMITS),
     )
 

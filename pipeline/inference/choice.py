@@ -11,12 +11,16 @@ from pipeline.config.shipped import Modality, ShippedNetwork, listed_networks, s
 from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.image.plane import THICK, thick_axis
+from pipeline.inference.domain import lengths_in_words
 from pipeline.models.zoo import checked_weights
 from pipeline.physics.parameters import is_out_of_range
 from pipeline.tables.network_gains import ANY_CONTRAST, NetworkGain
 
 logger = logging.getLogger(__name__)
 
+MAX_EM_UM = 0.1
+"""Maximum voxel side of electron micrographs, in µm. Sections are 30 to 100 nm thick; planes of light microscopes are
+farther apart, since they do not resolve such distances."""
 CHOOSE_FILE = "give the generator.safetensors of a trained method with --model FILE"
 
 
@@ -51,8 +55,9 @@ def choose_weights(image: Image | None, name: str) -> Weights:
     """Choose the network for an image among those that ship, and log why.
 
     For scans with slices at least 1.5 times thicker than the voxels within them, this is a through-plane network,
-    otherwise an in-plane network. Of several, the one with the smallest factor is chosen, and of these the first in
-    the table.
+    otherwise an in-plane network. The same applies to stacks of electron micrographs, which are recognised by their
+    voxel size; other micrographs get an in-plane network. Of several, the one with the smallest factor is chosen, and
+    of these the first in the table.
 
     Args:
         image: canonical image; None for one that is restored tile by tile, a micrograph.
@@ -61,7 +66,12 @@ def choose_weights(image: Image | None, name: str) -> Weights:
     Raises:
         UserError: no network for such images ships; the message names the alternatives.
     """
-    if image is None or not image.is_anatomical:
+    if image is not None and is_section_stack(image):
+        sizes = " x ".join(f"{1e6 * length:.3g}" for length in image.spacing_mm or ())
+        kind = f"a stack of electron micrographs, by its voxel size of {sizes} nm"
+        found = _smallest("micrograph", "through_plane")
+        advice = "Restore it between its sections without a network: --model total_variation."
+    elif image is None or not image.is_anatomical:
         kind = "a micrograph or picture, without anatomical axes"
         found = _smallest("micrograph", "in_plane")
         advice = "For a slice of an MRI volume, name an MRI network with --model; o" if shipped_networks() else "O"
@@ -70,7 +80,7 @@ def choose_weights(image: Image | None, name: str) -> Weights:
         sizes = " x ".join(f"{length:.3g}" for length in image.spacing)
         axis = thick_axis(image.spacing)
         if axis is not None and image.data.shape[axis] > 1:
-            kind = f"a scan with thick slices (voxels of {sizes} {image.unit}, {THICK:g} times longer along one axis)"
+            kind = f"a scan with thick slices (voxels of {sizes} {image.unit}, one at least {THICK:g} times longer)"
             found = _smallest("mri", "through_plane")
             advice = "Restore the slices without a network: --model total_variation."
         else:
@@ -84,8 +94,27 @@ def choose_weights(image: Image | None, name: str) -> Weights:
             f"Or {CHOOSE_FILE}."
         )
     chosen, network = found
-    logger.info("%s: network %s (%s), since this is %s", name, chosen, network.enlargement(), kind)
+    logger.info(
+        "%s: network %s (%s; trained on %s), since this is %s",
+        *(name, chosen, network.enlargement(), network.network.trained_on, kind),
+    )
     return Weights(checked_weights(chosen), chosen, network)
+
+
+def is_section_stack(image: Image) -> bool:
+    """Return whether an image is a stack of sections of electron microscopy, by its voxel size alone.
+
+    Its voxels are at most 100 nm long, and 1.5 times longer across the sections than within them. An image without a
+    voxel size is none.
+
+    Args:
+        image: canonical image.
+    """
+    sizes = image.spacing_mm
+    if image.is_anatomical or sizes is None or not image.stack.are_neighbours:
+        return False
+    axis = thick_axis(sizes)
+    return axis is not None and image.data.shape[axis] > 1 and not is_out_of_range([max(sizes)], (0, 1e-3 * MAX_EM_UM))
 
 
 def _smallest(modality: Modality, direction: str) -> tuple[str, ShippedNetwork] | None:
@@ -127,8 +156,8 @@ def log_measured_gain(
     if lost:
         option = "" if weights.shipped.direction == "through_plane" else f" --factor {factor:g}"
         logger.warning(
-            "%s: over persons on whom nobody trained, %s showed no gain for images like this one (%s): %s. Consider "
-            "the best baseline: --model %s%s",
+            "%s: over persons who are not in its training data, %s showed no gain for images like this one (%s): %s. "
+            "Consider the best baseline: --model %s%s",
             *(name, weights.name, _kind(factor, sigma, voxel_mm), measured, lost[0].baseline, option),
         )
         return
@@ -162,5 +191,5 @@ def described(row: NetworkGain) -> str:
 
 
 def _kind(factor: float, sigma: float, voxel_mm: Sequence[float] | None) -> str:
-    sizes = " x ".join(f"{size:.3g}" for size in voxel_mm) + " mm" if voxel_mm else "unknown size"
-    return f"voxels of {sizes} along the enlarged axes, noise of {sigma:.1%}, factor {factor:.3g}"
+    sizes = lengths_in_words(voxel_mm) if voxel_mm else "unknown size"
+    return f"voxels of {sizes} along the enlarged axes, noise of {100 * sigma:.1f} %, factor {factor:.3g}"

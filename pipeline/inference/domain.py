@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from pipeline.models.record import TrainingDomain
@@ -14,6 +15,9 @@ NEGLIGIBLE_NOISE = 0.005
 
 CONTRAST_MARGIN = 0.05
 """Quantiles of the foreground may lie outside the range of the training volumes by this fraction of the intensities."""
+UNITS = ((1e-3, "nm"), (0.05, "µm"), (math.inf, "mm"))
+"""Units of lengths, with the lengths in mm below which they are used."""
+UNITS_PER_MM = {"nm": 1e6, "µm": 1e3, "mm": 1.0}
 QUANTILES = ("10 % quantile", "median", "90 % quantile")
 
 
@@ -42,9 +46,11 @@ def outside_domain(
         )
     if domain.voxel_mm and voxel_mm and is_out_of_range(voxel_mm, domain.voxel_mm):
         low, high = domain.voxel_mm
-        sizes = " x ".join(f"{size:.3g}" for size in voxel_mm)
-        trained = f"{low:.3g} mm" if low == high else f"{low:.3g} to {high:.3g} mm"
-        found.append(f"its voxels measure {sizes} mm along the enlarged axes; the network was trained on {trained}")
+        trained = lengths_in_words([low] if low == high else [low, high], " to ")
+        found.append(
+            f"its voxels measure {lengths_in_words(voxel_mm)} along the enlarged axes; the network was trained on "
+            f"{trained}"
+        )
     for name, value, (low, high) in zip(QUANTILES, quantiles, domain.foreground_quantiles, strict=False):
         if not low - CONTRAST_MARGIN <= value <= high + CONTRAST_MARGIN:
             found.append(
@@ -54,13 +60,25 @@ def outside_domain(
     return found
 
 
-def describe_domain(domain: TrainingDomain) -> str:
-    """Return the range of the training data in words."""
+def describe_domain(domain: TrainingDomain, voxel_mm: Sequence[float] | None) -> str:
+    """Return in words the range of the training data with which an image was compared.
+
+    Args:
+        domain: of the network's training data.
+        voxel_mm: voxel sizes of the image along the enlarged axes, in mm; None where they are unknown.
+    """
     low, high = domain.noise_sigma
-    sizes = (
-        "voxels of {:.3g} to {:.3g} mm along the enlarged axes, ".format(*domain.voxel_mm) if domain.voxel_mm else ""
-    )
+    sizes = ""
+    if domain.voxel_mm:
+        unknown = "" if voxel_mm else " (the size of these voxels is unknown)"
+        sizes = f"voxels of {lengths_in_words(domain.voxel_mm, ' to ')} along the enlarged axes{unknown}, "
     return f"{sizes}noise of {100 * low:.3g} to {100 * high:.3g} %"
+
+
+def lengths_in_words(lengths_mm: Sequence[float], between: str = " x ") -> str:
+    """Return lengths in millimetres as text, in nm or µm if they are those of microscopy, such as "4 x 4 x 40 nm"."""
+    unit = next(name for limit, name in UNITS if max(lengths_mm) < limit)
+    return between.join(f"{length * UNITS_PER_MM[unit]:.3g}" for length in lengths_mm) + f" {unit}"
 
 
 def enlarged_voxels(image: LowResolutionImage) -> list[float] | None:

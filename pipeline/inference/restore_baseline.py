@@ -15,7 +15,7 @@ from pipeline.baselines.tuning.apply import default_settings, upsample
 from pipeline.config.sections import Extract, Infer
 from pipeline.errors import UserError, about
 from pipeline.formats import Part, format_of
-from pipeline.formats.io.predictions import check_output, write_prediction
+from pipeline.formats.io.predictions import check_output, log_written, write_prediction
 from pipeline.formats.tiled import is_large
 from pipeline.image.channels import interleave_channels, split_channels
 from pipeline.image.image import Image
@@ -94,7 +94,7 @@ def restore_by_baseline(
     restored = interleave_channels(results)
     low = images[0] if factor is None else as_coarse_slices(whole, 0.0, factor)
     clipped = write_prediction(output, low, restored)
-    logger.info("%s: %s -> %s, %d voxels clipped", source, low.data.shape, restored.shape, clipped)
+    log_written(source, output, low, clipped)
     models = [image.forward_model for image in images]
     return RestoredFile(
         method,

@@ -16,7 +16,7 @@ from pipeline.config.sections import Extract, Infer
 from pipeline.errors import UserError, about
 from pipeline.files import sha256_of
 from pipeline.formats import ROOM, Part, format_of, read_suffixes, written_suffixes
-from pipeline.formats.io.predictions import check_output, restored_image, write_prediction, write_quantity
+from pipeline.formats.io.predictions import check_output, log_written, restored_image, write_prediction, write_quantity
 from pipeline.formats.tiled import chosen, is_large, open_tiled
 from pipeline.image.channels import interleave_channels, split_channels
 from pipeline.image.contrast import Quantiles, foreground_quantiles
@@ -144,7 +144,7 @@ def restore_file(
         agreement = _agreement(original.data, image, restored, sigmas)
     check_agreement(source, agreement, force=settings.force)
     clipped = write_prediction(output, image, restored)
-    logger.info("%s: %s -> %s, %d voxels clipped", source, image.data.shape, restored.shape, clipped)
+    log_written(source, output, image, clipped)
     found = RestoredFile(
         weights.name,
         channels[0].forward_model.factors,
@@ -338,7 +338,11 @@ def _compare_with_training(
     for sentence in sentences:
         logger.warning("%s: %s. The result may be worse than interpolation.", source, sentence)
     if not sentences:
-        logger.info("%s: within the range of the training data of the network: %s", source, describe_domain(domain))
+        logger.info(
+            "%s: within the range of the training data of the network: %s",
+            source,
+            describe_domain(domain, enlarged_voxels(image)),
+        )
 
 
 def contrast_of(source: Path) -> str:
@@ -403,7 +407,7 @@ def _restore_in_tiles(
     with open_tiled(source, part.series) as image:
         wanted = chosen(image, part)
         clipped = restore_large(network, wanted, settings, output, digest)
-        logger.info("%s: restored tile by tile, %d pixels clipped", source, clipped)
+        logger.info("%s: restored tile by tile, %d pixels clipped; written: %s", source, clipped, output)
         path = uncertainty_path(output)
         if uncertainty is None:
             _warn_of_earlier_map(path)

@@ -16,6 +16,7 @@ from pipeline.reporting.frames import distinct, records, where
 from pipeline.reporting.numbers import format_interval, format_number, format_share
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.titles import baselines, method_title
+from pipeline.tables.cell_agreement import CELL_AGREEMENT
 from pipeline.tables.detection_rates import DETECTION_RATES
 from pipeline.tables.diagnosis import DIAGNOSIS
 from pipeline.tables.inserted_structures import INSERTED_STRUCTURES
@@ -48,6 +49,7 @@ def split_setbacks(run: RunRecord, split: str) -> list[Setback]:
         *agreement_setbacks(where(run.table(TISSUE_AGREEMENT), split=split), run.deliver),
         *diagnosis_setbacks(where(run.table(DIAGNOSIS), split=split), run.deliver),
         *membrane_setbacks(where(run.table(MEMBRANE_AGREEMENT), split=split), run.deliver),
+        *cell_setbacks(where(run.table(CELL_AGREEMENT), split=split), run.deliver),
     ]
 
 
@@ -168,4 +170,18 @@ def membrane_setbacks(table: pd.DataFrame, deliver: str) -> list[Setback]:
         )
         for row in records(where(table, method=deliver))
         if row["diff"] > 0
+    ]
+
+
+def cell_setbacks(table: pd.DataFrame, deliver: str) -> list[Setback]:
+    """Find losses in the detection of cells; `table` has the rows of cell_agreement.csv of one split."""
+    return [
+        Setback(
+            f"Cells are found less correctly with {method_title(deliver)} than with "
+            f"{method_title(str(row['baseline']))}",
+            f"F1 score {format_number(row['f1'], 3)}, a difference of {format_number(row['diff'], 3, sign=True)} "
+            f"{format_interval(row['diff_ci_low'], row['diff_ci_high'], 3)}.",
+        )
+        for row in records(where(table, method=deliver))
+        if row["diff"] < 0
     ]

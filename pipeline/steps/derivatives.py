@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Annotated, Any
 from zipfile import BadZipFile, ZipFile
 
@@ -35,6 +35,8 @@ MAP = (
     "Half-width of the 90 % prediction interval of each voxel of the image of the same name with desc-brainsr, "
     "super-resolved by BrainSR ({method}): calibrated on the validation volumes, in the units of the image"
 )
+MICROSCOPY = "micr"
+"""Folder of the data type microscopy."""
 KEPT_KEYS = ("SkullStripped", "SliceThickness", "SpacingBetweenSlices")
 """Keys that are copied from the sidecars of the source image, if present; a result lies on the grid of its source."""
 
@@ -60,6 +62,8 @@ def sidecar(
         description: RESULT or MAP.
     """
     known = {key: raw[key] for key in KEPT_KEYS if key in raw}
+    if MICROSCOPY not in PurePosixPath(source.path_in_bids).parts:
+        known.setdefault("SkullStripped", False)  # required in derivatives of MRI
     return {
         "Description": description.format(method=method),
         "Sources": [f"bids:{link}:{source.path_in_bids}"],

@@ -16,7 +16,7 @@ ANY_CONTRAST = "any"
 
 @dataclass(frozen=True)
 class NetworkGain:
-    """Gain of a network over the best tuned baseline, for one kind of image, over persons that nobody trained on."""
+    """Gain of a network over the best tuned baseline for one kind of image, over persons outside its training data."""
 
     contrast: Annotated[str, Column(f"contrast as a BIDS suffix, such as T1w, or {ANY_CONTRAST}")]
     factor_min: Annotated[float, Column("lowest enlargement of such images")]
@@ -51,11 +51,16 @@ class NetworkGain:
         return f"{self.contrast}, factor {factor}, voxels of {voxel} mm, noise of {noise} %"
 
     @property
-    def described(self) -> str:
-        """The gain with its interval and baseline, for messages."""
+    def gain(self) -> str:
+        """The gain in dB with its interval, for messages."""
         interval = f" [{self.ci_low:+.2f}, {self.ci_high:+.2f}]" if self.has_interval else ""
+        return f"{self.psnr_gain:+.2f}{interval}"
+
+    @property
+    def described(self) -> str:
+        """The gain with its baseline and number of persons, for messages."""
         persons = "1 person" if self.persons == 1 else f"{self.persons} persons"
-        return f"{self.psnr_gain:+.2f} dB{interval} over {self.baseline} ({persons})"
+        return f"{self.gain} dB over {self.baseline} ({persons})"
 
 
 def span(low: float, high: float) -> str:

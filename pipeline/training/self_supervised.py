@@ -29,7 +29,7 @@ VALIDATION_SHARE = 0.15
 """Fraction of the slices with foreground, at the end of the volume, that are used for validation."""
 GAP = 1
 """Number of thick slices between the training and the validation slices."""
-MIN_SLICES = 8
+MIN_SLICES = 6
 """Minimum number of slices with foreground."""
 
 

@@ -36,7 +36,7 @@ from tests.cohort_run import HOSTILE_NAME, TABLES, cohort_command, make_cohort
 from tests.helpers import Tags, run_step, the_message
 from tests.report_run import index_command, make_run, provenance_command
 
-PARTS = {"gates", "inserted", "reliability", "comparisons", "tissue", "diagnosis", "membranes", "duplicates"}
+PARTS = {"gates", "inserted", "reliability", "comparisons", "tissue", "diagnosis", "membranes", "cells", "duplicates"}
 COUNT = 8
 
 

@@ -59,14 +59,17 @@ def test_a_structure_keeps_to_the_middle_of_its_window(kind, size, direction):
 def test_structures_have_the_area_of_their_shape(direction):
     radius = Condition("vessel", 3.0).radius(4)
     for size in (2.0, 3.0, 4.5):
-        lesion, vessel, spine = (
+        lesion, vessel, spine, vesicle, process = (
             plugins.load(KINDS, kind).structure(size, DIRECTIONS[direction], radius)
-            for kind in ("lesion", "vessel", "spine")
+            for kind in ("lesion", "vessel", "spine", "vesicle", "process")
         )
         assert lesion.signal.sum() == pytest.approx(math.pi * size**2 / 4, rel=0.03)
         assert vessel.signal.sum() == pytest.approx(12 * size, rel=0.05)
         assert spine.signal.sum() == pytest.approx(math.pi * size**2 / 4, rel=0.03)
         assert spine.carrier.sum() == pytest.approx(12 * 2, rel=0.05)
+        assert vesicle.signal.sum() == pytest.approx(math.pi * (size**2 - (size - 2) ** 2) / 4, rel=0.03)
+        assert process.signal.sum() == pytest.approx(12 * 2, rel=0.05), "two membranes, a voxel wide"
+        assert size < 4 or vesicle.signal[radius, radius] == process.signal[radius, radius] == 0, "they are hollow"
 
 
 def test_partial_volume_agrees_with_a_finer_count():

@@ -96,4 +96,6 @@ def test_thin_or_too_few_slices_are_rejected():
     with pytest.raises(UserError, match=r"'head': its slices are no thicker"):
         self_supervised_pairs(thick(direction="in_plane"))
     with pytest.raises(UserError, match=r"'head': \d slices with foreground are too few"):
-        self_supervised_pairs(thick(shape=(40, 44, 24)))
+        self_supervised_pairs(thick(shape=(40, 44, 20)))
+    few = self_supervised_pairs(thick(shape=(40, 44, 24)))
+    assert [few[role][0].data.shape[2] for role in ROLES] == [3, 3, 2], "of six slices, one is left out between"

@@ -8,6 +8,7 @@ import pandas as pd
 
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.setbacks import (
+    cell_setbacks,
     diagnosis_setbacks,
     inserted_setbacks,
     membrane_setbacks,
@@ -15,6 +16,7 @@ from pipeline.reporting.setbacks import (
     tissue_setbacks,
     tissue_volume_setbacks,
 )
+from pipeline.tables.cell_agreement import CELL_AGREEMENT, CellAgreement
 from pipeline.tables.inserted_structures import INSERTED_STRUCTURES
 from pipeline.tables.membrane_agreement import MEMBRANE_AGREEMENT, MembraneAgreement
 from pipeline.tables.table import Table
@@ -113,6 +115,17 @@ def test_neurons_that_are_joined_or_divided_are_told():
     assert found.title == "Neurons are separated less correctly with a than with Cubic B-spline"
     assert found.text.startswith("Variation of information 1.600 bits, a difference of +0.250 ")
     assert membrane_setbacks(MEMBRANE_AGREEMENT.frame(rows), "b") == []
+
+
+def test_cells_that_are_missed_are_told():
+    rows = [
+        CellAgreement("test", name, 12, 900, 850, 0.9, 0.85, 0.87, 0.8, 0.9, "bspline3", diff, diff - 1, diff + 1)
+        for name, diff in (("a", -0.02), ("b", 0.02))
+    ]
+    (found,) = cell_setbacks(CELL_AGREEMENT.frame(rows), "a")
+    assert found.title == "Cells are found less correctly with a than with Cubic B-spline"
+    assert found.text.startswith("F1 score 0.870, a difference of \N{MINUS SIGN}0.020 ")
+    assert cell_setbacks(CELL_AGREEMENT.frame(rows), "b") == []
 
 
 def test_tissue_volumes_of_one_volume_are_compared_with_the_reference():

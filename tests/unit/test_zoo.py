@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import tifffile
 import torch
 import yaml
 from PIL import Image as Picture
@@ -39,7 +40,9 @@ GAINS = (
 )
 
 
-def ship(folder: Path, name: str, *more: str, factor: int = 2, data_consistency: bool = True, **changes) -> None:
+def ship(
+    folder: Path, name: str, *more: str, factor: int = 2, data_consistency: bool = True, initial: str = "", **changes
+) -> None:
     """Add a network with random weights to the networks that ship."""
     network = tiny_generator(factor=factor, **changes)
     domain = TrainingDomain(noise_sigma=(0.0, 0.06), voxel_mm=(1.0, 2.5), foreground_quantiles=((0.9, 1.0),))
@@ -51,6 +54,10 @@ def ship(folder: Path, name: str, *more: str, factor: int = 2, data_consistency:
     (method / "model_card.md").write_text("# rrdb_l1\n\n- Recipe: a test\n")
     run = copy.deepcopy(DEMO)
     run["infer"] = {**run.get("infer", {}), "data_consistency": data_consistency}
+    if initial:
+        run["volumes"] = [one for one in run["volumes"] if one["split"] in ("train", "val")]
+        run["train"] = {**run.get("train", {}), "initial_weights": initial}
+        run["degrade"] = {**run.get("degrade", {}), "factor": factor}
     (folder / "run.yaml").write_text(yaml.safe_dump(run))
     NETWORK_GAINS.write(folder / "gains.csv", GAINS)
     texts = ["--purpose", "For tests.", "--licence", "CC0", "--citation", "Nobody, 2026", "--trained-on", "one head"]
@@ -94,7 +101,21 @@ def test_what_ships_is_half_precision_with_card_and_gains(zoo, tmp_path, capsys)
     assert NETWORK_GAINS.frame(shipped_networks()["mri-x2"].gains).equals(NETWORK_GAINS.frame(GAINS))
     assert main(["networks"]) == 0
     listed = capsys.readouterr().out
-    assert all(words in listed for words in ("mri-x2\n", "For tests.", "in-plane, factor 2", "CC0", "-0.20 dB"))
+    assert all(words in listed for words in ("mri-x2\n", "For tests.", "in-plane, factor 2", "CC0", "gain, dB"))
+    assert "-0.20 " in listed
+
+
+def test_the_card_of_a_network_that_continues_another_has_the_training_of_both(zoo, tmp_path):
+    first = checked_weights("mri-x2")
+    digests = [sha256_of(first)]
+    for seed in (1, 2):
+        ship(tmp_path, "mri-x2", initial="mri-x2", seed=seed)
+        digests.append(sha256_of(first))
+    card = (zoo / "mri-x2.md").read_text()
+    own, *earlier = card.split("## Training of the initial network, mri-x2 with the SHA-256 ")
+    assert digests[2] in own
+    assert [text.splitlines()[0] for text in earlier] == [digests[1], digests[0]]
+    assert all("- Recipe: a test" in text for text in (own, *earlier))
 
 
 def test_the_calibration_ships_with_the_weights_if_it_fits_what_apply_does(zoo, tmp_path):
@@ -132,10 +153,8 @@ def test_a_network_is_chosen_by_the_image_and_says_where_it_does_not_help(zoo, t
         assert main(["apply", str(path), "--output", str(output), "--no-uncertainty", "--force"]) == 0
         assert load_nifti(output).shape == (48, 56, 20)
     messages = [record.getMessage() for record in caplog.records]
-    assert (
-        sum("network mri-x2 (in-plane, factor 2), since this is a scan without thick slices" in one for one in messages)
-        == 2
-    )
+    chosen = "network mri-x2 (in-plane, factor 2; trained on one head), since this is a scan without thick slices"
+    assert sum(chosen in one for one in messages) == 2
     (refuted,) = [one for one in messages if "showed no gain" in one]
     assert refuted.startswith("sub-01_T1w.nii.gz")
     assert refuted.endswith("--model total_variation --factor 2")
@@ -148,6 +167,38 @@ def test_a_network_is_chosen_by_the_image_and_says_where_it_does_not_help(zoo, t
     output = tmp_path / "sr_thick.nii.gz"
     assert main(["apply", str(thick), "--output", str(output), "--no-uncertainty", "--force"]) == 0
     assert load_nifti(output).shape == (24, 28, 40)
+
+
+def stack(path: Path, pixel_um: float) -> Path:
+    """Write a stack without anatomical axes, whose sections are four times thicker than their pixels."""
+    data = np.moveaxis((synthetic_head(HEAD) / 5).astype(np.uint8), (0, 2), (2, 0))
+    facts = {"axes": "ZYX", "PhysicalSizeX": pixel_um, "PhysicalSizeY": pixel_um, "PhysicalSizeZ": 4 * pixel_um}
+    tifffile.imwrite(path, data, photometric="minisblack", metadata=facts)
+    return path
+
+
+def test_the_network_of_electron_micrographs_is_chosen_by_the_voxel_size(zoo, tmp_path, caplog, capsys):
+    caplog.set_level("INFO")
+    sections = stack(tmp_path / "em.ome.tif", 0.01)
+    message = mistake(capsys, sections)
+    assert "is a stack of electron micrographs, by its voxel size of 10 x 10 x 40 nm; no network for such" in message
+    assert "networks that ship: mri-x2" in message and "without a network: --model total_variation" in message
+    any_ratio = {"architecture": "fast_edsr", "factor": 1, "along": "columns", "slice_maps": True}
+    ship(tmp_path, "em-isotropic", "--modality", "micrograph", **any_ratio)
+    output = tmp_path / "em-sr.ome.tif"
+    assert main(["apply", str(sections), "--output", str(output), "--no-uncertainty", "--force"]) == 0
+    with tifffile.TiffFile(output) as found:
+        assert found.series[0].shape == (80, 28, 24)
+        assert 'PhysicalSizeZ="0.01"' in (found.ome_metadata or "")
+    assert (
+        "network em-isotropic (through-plane, to isotropic voxels; trained on one head), since this is" in caplog.text
+    )
+    assert "its voxels measure 40 nm along the enlarged axes; the network was trained on 1 to 2.5 mm" in caplog.text
+    # Planes of a light microscope, a single section, and a stack without a voxel size get no network of EM.
+    light = mistake(capsys, stack(tmp_path / "light.ome.tif", 0.1))
+    assert "is a micrograph or picture" in light
+    tifffile.imwrite(tmp_path / "unknown.tif", np.zeros((4, 30, 30), np.uint8), photometric="minisblack")
+    assert "is a micrograph or picture" in mistake(capsys, tmp_path / "unknown.tif")
 
 
 def test_a_network_that_ships_is_exported_with_its_description(zoo, tmp_path, caplog):

@@ -100,6 +100,8 @@ def test_the_derivatives_say_what_they_are(finished: Path) -> None:
     told = json.loads((finished / f"results/heads/bids/{DERIVATIVES[1]}.json").read_text())
     assert told["Sources"] == [f"bids:raw:{IMAGES['sub-03']}"]
     assert told["SkullStripped"] is False and told["SliceThickness"] == 0.9 and "EchoTime" not in told
+    unknown = json.loads((finished / f"results/heads/bids/{DERIVATIVES[0]}.json").read_text())
+    assert unknown["SkullStripped"] is False and "SliceThickness" not in unknown
     extracted = read_image(finished / "results/heads/extracted/sub-03_ses-b_run-1_T1w.safetensors")
     assert extracted.slice_profile == SliceProfile(0.9, "gaussian", "sidecar", 2)
     assert told["Method"] == "pretrained" and 2 in told["Factors"]

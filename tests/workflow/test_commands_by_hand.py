@@ -95,6 +95,21 @@ def test_apply_names_a_file_that_is_no_network(generator, tmp_path):
     assert not (tmp_path / "out.nii").exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message", "see"),
+    [
+        (["combine", "a.nii", "b.nii"], "--output is missing.", "brainsr combine"),
+        (["apply", "a.nii", "--model"], "--model requires a value.", "brainsr apply"),
+        (["bids", "raw"], "OUTPUT_DIR is missing.", "brainsr bids"),
+        (["aply", "a.nii"], 'Unknown command "aply". Did you mean "apply"?', "brainsr"),
+    ],
+)
+def test_a_wrong_command_line_names_what_is_wrong_and_a_help_page_that_exists(arguments, message, see, capsys):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}") and error.endswith(f"See: {see} --help\n")
+
+
 @pytest.fixture
 def finished(tmp_path) -> Path:
     """The folder of a finished run of two networks and two baselines, of which brainsr is delivered."""

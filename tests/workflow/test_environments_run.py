@@ -31,7 +31,7 @@ from tests.helpers import CHECKOUT, synthetic_head, write_nifti
 from tests.image_files import write_series
 from tests.known import known_file
 from tests.stacks import write_stacks
-from tests.unit import test_diagnosis, test_membranes
+from tests.unit import test_cells, test_diagnosis, test_membranes
 from tests.unit.test_ome_zarr import write_store
 from tests.workflow.project import Conda, make_project, snakemake
 
@@ -195,6 +195,7 @@ def further_commands(folder: Path) -> list[list[str]]:
         ),
         test_diagnosis.command(folder / "classes"),
         test_membranes.command(folder),
+        test_cells.command(folder),
     ]
     for name, source, kind in (
         ("section", section, "tiff"),

@@ -167,7 +167,7 @@ def read_only_root(work: Path) -> list[str | Path]:
 APPTAINER = """\
 #!/bin/sh
 if [ "$1" = --version ]; then echo apptainer version 1.4.1; exit; fi
-while [ "$1" != brainsr.sif ]; do shift; done
+while [ "${{1##*/}}" != brainsr.sif ]; do shift; done
 shift
 exec env --ignore-environment PATH="{programs}:/usr/bin:/bin" HOME="$PWD" "$@"
 """
@@ -190,6 +190,19 @@ def test_steps_run_in_an_image(installed, work):
     result = installed.run(*command, folder=work, path=f"{programs}:")
     assert result.returncode == 0, result.stderr
     assert (work / target).is_file()
+
+    # The image lies where the command is run, not in the folder of the derivatives.
+    anatomy = work / "raw/sub-01/anat"
+    anatomy.mkdir(parents=True)
+    (work / "one.nii.gz").rename(anatomy / "sub-01_T1w.nii.gz")
+    (work / "raw/dataset_description.json").write_text('{"Name": "one head", "BIDSVersion": "1.8.0"}')
+    deployed = ("--software-deployment-method", "apptainer", "--cores", "1")
+    baseline = ("--model", "bspline3", "--factor", "2")
+    result = installed.run(
+        *("bids", "raw", "new/derivatives", "participant", *baseline, *deployed), folder=work, path=f"{programs}:"
+    )
+    assert result.returncode == 0, result.stderr
+    assert (work / "new/derivatives/sub-01/anat/sub-01_desc-sr_T1w.nii.gz").is_file()
 
 
 def test_both_images_are_built_alike():

@@ -6,6 +6,7 @@ FINISHED = [
     *rules.summarise_fidelity.output,
     *DIAGNOSIS,
     *MEMBRANES,
+    *CELLS,
     rules.report_index.output.page,
     *(rules.report_training.output if NETWORKS else []),
     *expand(rules.publish.output.manifest, shard=SHARDS),

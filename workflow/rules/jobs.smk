@@ -41,16 +41,19 @@ def runtime_minutes(wildcards, attempt):
 
 
 # The image of --software-deployment-method apptainer. None is published: users build it, see docs/containers.md.
+# It is looked for in the folder of the run; `brainsr bids`, which runs in the folder of the derivatives, states where.
 CONTAINER = "brainsr.sif"
 DEPLOYMENT = workflow.deployment_settings.deployment_method
+if DeploymentMethod.APPTAINER in DEPLOYMENT:
+    CONTAINER = config.get("container", CONTAINER)
 if DeploymentMethod.APPTAINER in DEPLOYMENT and not Path(CONTAINER).is_file():
     raise WorkflowError(
         f"{Path(CONTAINER).absolute()}: no such image. Build it in a checkout (apptainer build brainsr.sif "
-        "apptainer.def) and copy or link it to the folder in which Snakemake runs."
+        "apptainer.def) and copy or link it to this folder."
     )
 
 
-container: CONTAINER
+container: CONTAINER.replace("{", "{{").replace("}", "}}")
 
 
 # Make the package importable in jobs: under conda, Snakemake removes an inherited PYTHONPATH. If Snakemake was called by

@@ -2,11 +2,6 @@
 # output of a rule is the list of its files.
 
 
-# `use rule` does not inherit localrule.
-localrules:
-    publish_pages,
-
-
 rule publish:
     input:
         delivered=expand(RESTORED, method=DELIVERED, allow_missing=True),
@@ -43,6 +38,7 @@ use rule publish as publish_pages with:
         f"{RESULTS}/logs/publish_pages/{{shard}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/publish_pages/{{shard}}.tsv"
+    localrule: True  # is not inherited
     params:
         volumes=by("shard", NAMES),
         into=[f"{RESULTS}/reports", *([f"{RESULTS}/sr"] if HAS_ERROR_MAPS else [])],

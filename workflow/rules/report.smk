@@ -153,6 +153,7 @@ rule report_index:
             rules.summarise_fidelity.output.gates,
             *DIAGNOSIS,
             *([rules.membranes.output.table] if WITH_NEURONS else []),
+            *([rules.cells.output.table] if WITH_CELLS else []),
             *(
                 [
                     rules.summarise_fidelity.output.inserted,

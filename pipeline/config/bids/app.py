@@ -83,6 +83,9 @@ class BidsApp(Section):
     """settings of the restoration"""
     resources: Resources = Field(default_factory=Resources)
     """resources of the jobs"""
+    container: str = "brainsr.sif"
+    """image in which the jobs run with `--software-deployment-method apptainer`, relative to the folder of the
+    derivatives; see docs/containers.md"""
 
     @property
     def restorable(self) -> tuple[BidsImage, ...]:

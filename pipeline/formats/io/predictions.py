@@ -113,6 +113,13 @@ def write_prediction(path: Path, lr_image: LowResolutionImage, sr: NDArray[np.fl
     return saturated
 
 
+def log_written(source: Path, output: Path, lr_image: LowResolutionImage, clipped: int) -> None:
+    """Log the file of a result, with its shape."""
+    shapes = (lr_image.data.shape, lr_image.forward_model.hr_shape)
+    before, after = (" x ".join(map(str, shape)) for shape in shapes)
+    logger.info("%s: %s -> %s voxels, %d clipped; written: %s", source, before, after, clipped, output)
+
+
 def warn_of_clipping(path: Path, clipped: int, count: int, dtype: str) -> None:
     """Warn if many of the `count` voxels of a result were clipped to the range of its dtype."""
     if clipped > CLIPPED_SHARE * count:

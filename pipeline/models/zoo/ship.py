@@ -42,6 +42,16 @@ MAX_MEGABYTES = 10
 HEADER = """\
 # The networks that ship, in the order of preference. Written by `python -m pipeline.models.zoo`, see docs/networks.md.
 """
+INITIAL = "## Training of the initial network"
+"""Beginning of a heading of a model card."""
+ABOUT_TRAINING = tuple(
+    f"- {what}:"
+    for what in (
+        *("Recipe", "Initial weights", "Licence of the initial weights", "Citation of the initial weights"),
+        *("Loss", "Length"),
+    )
+)
+"""Lines of a model card that a network which continues the training has in its own."""
 
 
 def ship(
@@ -259,6 +269,7 @@ def model_card(
         "## Training",
         "",
         training.replace(CAUTION, "").strip(),
+        *_initial_network(run, stages),
         "",
         CAUTION,
     ]
@@ -307,6 +318,21 @@ def _data_lines(sources: Mapping[str, Source]) -> Iterable[str]:
         groups[source.licence, source.citation].append(name)
     for (licence, citation), names in groups.items():
         yield f"- {', '.join(names)}. Licence: {licence}. {citation or 'No citation given.'}"
+
+
+def _initial_network(run: Run, stages: Sequence[Recipe]) -> list[str]:
+    """Describe the training of the initial network, and that of its own, if it ships; from its card.
+
+    An earlier version of the same network still has its card when the new one is written.
+    """
+    initial = shipped_networks().get(run.train.initial_weights)
+    if initial is None or not any(PRETRAINED in stage.earlier_networks for stage in stages):
+        return []
+    card = zoo_folder() / f"{run.train.initial_weights}.md"
+    _, _, training = card.read_text(encoding="utf-8").partition("## Training\n")
+    earlier = [line for line in training.splitlines() if line.startswith((*ABOUT_TRAINING, INITIAL))]
+    lines = [f"{INITIAL}, {run.train.initial_weights} with the SHA-256 {initial.sha256}", *earlier]
+    return [part for line in lines for part in (["", line, ""] if line.startswith(INITIAL) else [line])]
 
 
 def _loss_network(run: Run, stages: Sequence[Recipe]) -> list[str]:

@@ -46,7 +46,7 @@ def write_reports(
     for scan in gates.all:
         for check in scan.failed:
             logger.warning(
-                "%s: contradicts %s: gate %s is %.3g, limit %.3g. Do not trust it before you know why.",
+                "%s: inconsistent with %s: %s is %.3g, limit %.3g (consistency gate). Find out why before you use it.",
                 *(output.name, scan.scan, check.gate, check.value, check.limit),
             )
     record = record_of(found, settings, gates)

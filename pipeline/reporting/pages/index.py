@@ -10,7 +10,7 @@ from pipeline.reporting.section import build_sections
 FIRST = (
     *("summary", "problems", "conclusions", "volumes", "metrics"),
     *("gates", "detail_ledger", "inserted_structures", "reliability", "comparisons", "tissue_volumes", "diagnosis"),
-    "membranes",
+    *("membranes", "cells"),
 )
 LAST = ("near_duplicates", "training_overview", "data", "methods", "references", "provenance", "licences")
 TRAINING, RESOURCES = ("training.html", "Training"), ("resources.html", "Time and memory")

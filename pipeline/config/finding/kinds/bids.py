@@ -101,8 +101,9 @@ def read_description(root: Path) -> Description | list[str]:
     path = root / DESCRIPTION_FILE
     if not path.is_file():
         return [
-            f"{path}: there is no such file; a BIDS folder has one, with at least the keys Name and BIDSVersion. "
-            "Write it, or take the files by a data set of kind glob"
+            f"{path}: there is no such file; a BIDS data set has one, with at least the keys Name and BIDSVersion. "
+            'Write it, such as {"Name": "My study", "BIDSVersion": "1.10.0"}, or restore the files without it: by '
+            "`brainsr apply`, or in a run by a data set of kind glob"
         ]
     try:
         return Description.model_validate_json(json.dumps(_mapping(path)))
