@@ -45,7 +45,7 @@ zoo: setup  ## train a network that ships: make zoo NETWORK=mri-x4
 	$(IN_VENV) python -m pipeline run --configfile examples/zoo/$(NETWORK).yaml networks
 
 test: lint docs  ## run all checks, and all tests that fit into 30 minutes
-	$(IN_VENV) python -m pytest
+	$(IN_VENV) python -m pytest -n logical --maxprocesses 4
 
 test-long: setup-dev  ## run the tests that take longer
 	$(IN_VENV) python -m pytest -m long
