@@ -7,20 +7,16 @@ from collections.abc import Iterator
 
 import pytest
 
-RUNS = ("finished", "clean")
-"""Fixtures that take minutes: the tests that use one of them run in one process."""
 SLOWEST = ("workflow", "faults")
 """Folders whose tests start first, so that no process waits for them in the end."""
 
+# Processes of pytest-xdist, each of which runs the tests of whole files.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Distribute the tests of a file, and those of a finished run, to the same process (pytest-xdist)."""
-    for item in items:
-        used = [name for name in RUNS if name in getattr(item, "fixturenames", ())]
-        item.add_marker(pytest.mark.xdist_group(used[0] if used else item.path.name))
+    """Start with the slowest tests."""
     if "PYTEST_XDIST_WORKER" in os.environ:
         items.sort(key=lambda item: item.path.parent.name not in SLOWEST)
 

@@ -71,8 +71,8 @@ def command(folder: Path) -> list[str]:
         ("nearest", 0 * image.data),
         ("ours", image.data),
     ):
-        names.append(f"{method}/brain.ome.tif")
-        (folder / method).mkdir()
+        names.append(f"cells/{method}/brain.ome.tif")
+        (folder / "cells" / method).mkdir(parents=True)
         write_prediction(folder / names[-1], lr, estimate)
     given = ["--hr", "brain.safetensors", "--lr", "brain-lr.safetensors", "--predictions", *names]
     return ["cells", *given, "--diameters-um", str(DIAMETER_UM), "--rows", "rows.csv", "--output", "cells.csv"]
