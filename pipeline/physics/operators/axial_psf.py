@@ -1,8 +1,9 @@
 """The axial point spread function of an objective, alone or with the light sheet that illuminates its focal plane.
 
 The intensity on the optical axis in the scalar theory of Debye with the sine condition (Born and Wolf, Principles of
-Optics, section 8.8; Stamnes, Waves in Focal Regions, chapter 15), |integral of sqrt(c) exp(i k n z c) dc|^2 over the
-cosines c of the angles that the aperture accepts, times the Gaussian profile of the sheet, integrated over each plane.
+Optics, section 8.8; Stamnes, Waves in Focal Regions, chapter 15), the squared modulus of the integral of
+sqrt(c) exp(i k n z c) over the cosines c of the angles that the aperture accepts, times the Gaussian profile of the
+sheet, integrated over each plane.
 Polarisation, aberrations and the spread of defocused light within the planes are neglected. Without a sheet, this light
 does not vanish, and the operator is a model of small bright structures alone.
 """
