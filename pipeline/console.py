@@ -74,13 +74,12 @@ def exit_status(run: Callable[[], object], command: str) -> int:
 
     try:
         status = run()
-    except MissingArgumentError as error:
-        name = error.argument.name if error.argument else "an argument"
-        problem = f"{error.keyword} requires a value" if error.keyword else f"{name} is missing"
-        sys.stderr.write(f"error: {problem}.\nSee: {command} --help\n")
-        return WRONG_COMMAND_LINE
     except CycloptsError as error:
-        sys.stderr.write(f"error: {error}\nSee: {command} --help\n")
+        problem = str(error)
+        if isinstance(error, MissingArgumentError):
+            name = error.argument.name if error.argument else "an argument"
+            problem = f"{error.keyword} requires a value." if error.keyword else f"{name} is missing."
+        sys.stderr.write(f"error: {problem}\nSee: {command} --help\n")
         return WRONG_COMMAND_LINE
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")

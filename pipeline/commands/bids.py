@@ -25,7 +25,6 @@ NAME, AUTO, LINK = "BrainSR", "auto", "raw"
 SNAKEFILE = WORKFLOW_FOLDER / "workflow/bids_app.smk"
 DESCRIPTION_FILE = "dataset_description.json"
 LOCK = "logs/.lock"
-CONTAINER = "brainsr.sif"
 README = """\
 # {title}: super-resolved by BrainSR
 
@@ -82,7 +81,7 @@ def bids(
         device: compute device. With cpu, several images are restored at once, and jobs request no GPU on a cluster.
         memory_mb: memory requested for a job, in MB; every retry requests more.
     """
-    from pipeline.config.bids.app import BidsApp, BidsSettings
+    from pipeline.config.bids.app import CONTAINER, BidsApp, BidsSettings
     from pipeline.config.bids.selection import select_images
     from pipeline.config.sections import Infer, Resources
     from pipeline.files import locked
@@ -184,8 +183,6 @@ def run_level(app: BidsApp, output: Path, options: Sequence[str], lock: int | No
     Raises:
         UserError: lists the images that were not restored.
     """
-    from pipeline.config.bids.app import RESULT, SIDECAR
-
     status = run_workflow(app, output, options, lock)
     if app.level == "participant" and status != 0:
         finished = with_failures(app, output)
@@ -198,7 +195,7 @@ def run_level(app: BidsApp, output: Path, options: Sequence[str], lock: int | No
         lines = "\n".join(f"  - {image.path}: {image.failure}" for image in failed)
         raise UserError(f"{len(failed)} of {len(app.images)} images were not restored:\n{lines}")
     if app.level == "participant":
-        restored = sum((output / image.path_of(RESULT, SIDECAR)).is_file() for image in app.images)
+        restored = sum(is_restored(image, output) for image in app.images)
         logger.info("%s: %d of %d images are restored", output, restored, len(app.images))
     return status
 
@@ -221,17 +218,23 @@ def run_workflow(app: BidsApp, output: Path, options: Sequence[str], lock: int |
 
 def with_failures(app: BidsApp, output: Path) -> BidsApp:
     """Return the configuration with the failures of images that have no result, as their logs state them."""
-    from pipeline.config.bids.app import RESULT, SIDECAR
     from pipeline.reporting.snakemake_log import error_message, last_lines
 
     def failure(image: BidsImage) -> str:
-        if image.failure or (output / image.path_of(RESULT, SIDECAR)).is_file():
+        if image.failure or is_restored(image, output):
             return image.failure
         message = error_message(last_lines(log_of(image, output)))
         return message.removeprefix(f"{app.data.root}/{image.path}: ") or "was not processed"
 
     images = tuple(image.model_copy(update={"failure": failure(image)}) for image in app.images)
     return app.model_copy(update={"images": images})
+
+
+def is_restored(image: BidsImage, output: Path) -> bool:
+    """Return whether the result of an image is complete: its sidecar is written last."""
+    from pipeline.config.bids.app import RESULT, SIDECAR
+
+    return (output / image.path_of(RESULT, SIDECAR)).is_file()
 
 
 def log_of(image: BidsImage, output: Path) -> Path:

@@ -5,6 +5,7 @@ This module imports nothing heavy, so that configurations can be checked without
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Discriminator, Tag
@@ -19,6 +20,8 @@ Number = TypeVar("Number")
 Direction = Literal["in_plane", "through_plane", "isotropic"]
 """Axes of a volume: the two in-plane axes, the through-plane axis, or all three."""
 
+FWHM_PER_SIGMA = math.sqrt(8 * math.log(2))
+"""Full width at half maximum of a Gaussian, in standard deviations."""
 RANGE = "range"
 """Tag that discriminates a range from a number."""
 

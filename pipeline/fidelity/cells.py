@@ -13,11 +13,10 @@ others are in the input. The cells of the reference are what the detector finds,
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
@@ -26,6 +25,7 @@ from skimage.feature import blob_log
 from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.physics.low_resolution import LowResolutionImage
+from pipeline.statistics.best_baseline import compare_with_best_baseline
 from pipeline.statistics.bland_altman import bland_altman
 from pipeline.tables.cell_agreement import CellAgreement
 from pipeline.tables.cells import CELLS, DetectedCells
@@ -164,27 +164,16 @@ def cell_agreement(rows: Sequence[DetectedCells], baselines: Sequence[str], conf
         baselines: names of the baselines; the one with the highest mean F1 score on the same slices is compared.
         confidence: coverage of the intervals.
     """
-    table = CELLS.frame(rows)
     result = []
-    for split in sorted(set(table["split"])):
-        of_split: Any = table[table["split"] == split]
-        by_method: Mapping[str, pd.DataFrame] = {
-            str(name): values.set_index(["volume", "slice"]) for name, values in of_split.groupby("method", sort=True)
-        }
-        means = {name: float(by_method[name]["f1"].mean()) for name in baselines if name in by_method}
-        best = max(means, key=lambda name: means[name], default="")
-        for name, values in by_method.items():
-            score = bland_altman(values["f1"].to_numpy(), confidence)
-            cells, found, matched = (int(values[column].sum()) for column in ("cells", "found", "matched"))
-            difference = (math.nan,) * 3
-            if best:
-                paired: Any = (values["f1"] - by_method[best]["f1"]).dropna()
-                compared = bland_altman(paired.to_numpy(), confidence)
-                difference = (compared.bias, compared.bias_low, compared.bias_high)
-            result.append(
-                CellAgreement(
-                    *(split, name, score.n, cells, found, matched / found if found else math.nan, matched / cells),
-                    *(score.bias, score.bias_low, score.bias_high, best, *difference),
-                )
+    table = CELLS.frame(rows)
+    for one in compare_with_best_baseline(table, "slice", "f1", baselines, confidence, higher_is_better=True):
+        score = bland_altman(one.values["f1"].to_numpy(), confidence)
+        cells, found, matched = (int(one.values[column].sum()) for column in ("cells", "found", "matched"))
+        precision = matched / found if found else math.nan
+        result.append(
+            CellAgreement(
+                *(one.split, one.method, score.n, cells, found, precision, matched / cells),
+                *(score.bias, score.bias_low, score.bias_high, one.baseline, *one.difference),
             )
+        )
     return result

@@ -15,12 +15,10 @@ neurons and what joined neurons cost, and the adapted Rand error (Arganda-Carrer
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise, product
-from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.feature import multiscale_basic_features, peak_local_max
@@ -31,6 +29,7 @@ from sklearn.ensemble import RandomForestClassifier
 from pipeline.config.sections import REFERENCE
 from pipeline.errors import UserError
 from pipeline.image.image import Image
+from pipeline.statistics.best_baseline import UNKNOWN, compare_with_best_baseline
 from pipeline.statistics.bland_altman import bland_altman
 from pipeline.tables.membrane_agreement import MembraneAgreement
 from pipeline.tables.membranes import MEMBRANES, NeuronSegmentation
@@ -191,27 +190,18 @@ def membrane_agreement(
             compared.
         confidence: coverage of the intervals.
     """
-    table = MEMBRANES.frame(rows)
     found = []
-    for split in sorted(set(table["split"])):
-        of_split: Any = table[table["split"] == split]
-        by_method: Mapping[str, pd.DataFrame] = {
-            str(name): values.set_index(["volume", "block"]) for name, values in of_split.groupby("method", sort=True)
-        }
-        means = {name: float(by_method[name]["voi"].mean()) for name in baselines if name in by_method}
-        best = min(means, key=lambda name: means[name], default="")
-        for name, values in by_method.items():
-            voi, error = (bland_altman(values[column].to_numpy(), confidence) for column in ("voi", "rand_error"))
-            difference = (math.nan,) * 3
-            if best and name != REFERENCE:
-                paired: Any = (values["voi"] - by_method[best]["voi"]).dropna()
-                compared = bland_altman(paired.to_numpy(), confidence)
-                difference = (compared.bias, compared.bias_low, compared.bias_high)
-            found.append(
-                MembraneAgreement(
-                    *(split, name, voi.n, float(values["voi_split"].mean()), float(values["voi_merge"].mean())),
-                    *(voi.bias, voi.bias_low, voi.bias_high, error.bias, error.bias_low, error.bias_high),
-                    *(best, *difference),
-                )
+    table = MEMBRANES.frame(rows)
+    for one in compare_with_best_baseline(table, "block", "voi", baselines, confidence, higher_is_better=False):
+        voi, error = (bland_altman(one.values[column].to_numpy(), confidence) for column in ("voi", "rand_error"))
+        split, merge = (float(one.values[column].mean()) for column in ("voi_split", "voi_merge"))
+        # The reference is the ceiling and no method.
+        difference = UNKNOWN if one.method == REFERENCE else one.difference
+        found.append(
+            MembraneAgreement(
+                *(one.split, one.method, voi.n, split, merge),
+                *(voi.bias, voi.bias_low, voi.bias_high, error.bias, error.bias_low, error.bias_high),
+                *(one.baseline, *difference),
             )
+        )
     return found

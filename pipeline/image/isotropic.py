@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from scipy import ndimage
 
+from pipeline.config.parameters import FWHM_PER_SIGMA
 from pipeline.image.image import Image
 from pipeline.image.smoothing import gaussian
 
-FWHM_PER_SIGMA = math.sqrt(8 * math.log(2))
 NEGLIGIBLE_VOXELS = 0.1
 """Standard deviation of a blur that changes nothing."""
 

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pipeline.config.parameters import FWHM_PER_SIGMA
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
-from pipeline.image.isotropic import FWHM_PER_SIGMA
 from pipeline.image.rigid import Rigid
 from pipeline.image.smoothing import gaussian
 

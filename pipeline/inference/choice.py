@@ -67,8 +67,7 @@ def choose_weights(image: Image | None, name: str) -> Weights:
         UserError: no network for such images ships; the message names the alternatives.
     """
     if image is not None and is_section_stack(image):
-        sizes = " x ".join(f"{1e6 * length:.3g}" for length in image.spacing_mm or ())
-        kind = f"a stack of electron micrographs, by its voxel size of {sizes} nm"
+        kind = f"a stack of electron micrographs, by its voxel size of {lengths_in_words(image.spacing_mm or ())}"
         found = _smallest("micrograph", "through_plane")
         advice = "Restore it between its sections without a network: --model total_variation."
     elif image is None or not image.is_anatomical:

@@ -15,9 +15,8 @@ NEGLIGIBLE_NOISE = 0.005
 
 CONTRAST_MARGIN = 0.05
 """Quantiles of the foreground may lie outside the range of the training volumes by this fraction of the intensities."""
-UNITS = ((1e-3, "nm"), (0.05, "µm"), (math.inf, "mm"))
-"""Units of lengths, with the lengths in mm below which they are used."""
-UNITS_PER_MM = {"nm": 1e6, "µm": 1e3, "mm": 1.0}
+UNITS = ((1e-3, "nm", 1e6), (0.05, "µm", 1e3), (math.inf, "mm", 1.0))
+"""Units of lengths, with the lengths in mm below which they are used, and their number per mm."""
 QUANTILES = ("10 % quantile", "median", "90 % quantile")
 
 
@@ -77,8 +76,8 @@ def describe_domain(domain: TrainingDomain, voxel_mm: Sequence[float] | None) ->
 
 def lengths_in_words(lengths_mm: Sequence[float], between: str = " x ") -> str:
     """Return lengths in millimetres as text, in nm or µm if they are those of microscopy, such as "4 x 4 x 40 nm"."""
-    unit = next(name for limit, name in UNITS if max(lengths_mm) < limit)
-    return between.join(f"{length * UNITS_PER_MM[unit]:.3g}" for length in lengths_mm) + f" {unit}"
+    unit, per_mm = next((name, per_mm) for limit, name, per_mm in UNITS if max(lengths_mm) < limit)
+    return between.join(f"{length * per_mm:.3g}" for length in lengths_mm) + f" {unit}"
 
 
 def enlarged_voxels(image: LowResolutionImage) -> list[float] | None:

@@ -334,15 +334,13 @@ def _compare_with_training(
     if domain is None:
         logger.info("the network does not record its training data: the image was not compared with them")
         return
-    sentences = outside_domain(domain, sigma, enlarged_voxels(image), quantiles)
+    voxel_mm = enlarged_voxels(image)
+    sentences = outside_domain(domain, sigma, voxel_mm, quantiles)
     for sentence in sentences:
         logger.warning("%s: %s. The result may be worse than interpolation.", source, sentence)
     if not sentences:
-        logger.info(
-            "%s: within the range of the training data of the network: %s",
-            source,
-            describe_domain(domain, enlarged_voxels(image)),
-        )
+        known = describe_domain(domain, voxel_mm)
+        logger.info("%s: within the range of the training data of the network: %s", source, known)
 
 
 def contrast_of(source: Path) -> str:

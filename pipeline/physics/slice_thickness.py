@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-FWHM_PER_SIGMA = math.sqrt(8 * math.log(2))
+from pipeline.config.parameters import FWHM_PER_SIGMA
+
 LAGS = 3
 """Number of slice spacings at which variograms are compared."""
 EDGE_MM = 15.0

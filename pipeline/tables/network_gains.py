@@ -44,13 +44,6 @@ class NetworkGain:
         return (self.ci_low if self.has_interval else self.psnr_gain) > 0
 
     @property
-    def images(self) -> str:
-        """The kind of images, for messages."""
-        factor, voxel = span(self.factor_min, self.factor_max), span(self.voxel_min, self.voxel_max)
-        noise = span(100 * self.sigma_min, 100 * self.sigma_max)
-        return f"{self.contrast}, factor {factor}, voxels of {voxel} mm, noise of {noise} %"
-
-    @property
     def gain(self) -> str:
         """The gain in dB with its interval, for messages."""
         interval = f" [{self.ci_low:+.2f}, {self.ci_high:+.2f}]" if self.has_interval else ""

@@ -92,7 +92,7 @@ def times(output: Path) -> dict[str, int]:
 def validate(output: Path) -> Sequence[str]:
     """Return the errors that the official validator of BIDS finds."""
     program = shutil.which("bids-validator-deno", path=f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}")
-    assert program, "make setup installs the validator"
+    assert program, "make setup-dev installs the validator"
     done = subprocess.run([program, str(output), "--format", "json"], capture_output=True, text=True, check=False)
     issues = json.loads(done.stdout)["issues"]["issues"]
     errors = [f"{one['code']} {one.get('location', '')}" for one in issues if one["severity"] == "error"]

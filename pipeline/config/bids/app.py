@@ -16,6 +16,8 @@ RESULT = "sr"
 IMAGE, SIDECAR = ".nii.gz", ".json"
 """Extensions of results."""
 COHORT_PAGE = "index.html"
+CONTAINER = "brainsr.sif"
+"""File of the image for Apptainer."""
 METHODS_FILE, BIBTEX_FILE = "logs/CITATION.md", "logs/CITATION.bib"
 
 
@@ -83,7 +85,7 @@ class BidsApp(Section):
     """settings of the restoration"""
     resources: Resources = Field(default_factory=Resources)
     """resources of the jobs"""
-    container: str = "brainsr.sif"
+    container: str = CONTAINER
     """image in which the jobs run with `--software-deployment-method apptainer`, relative to the folder of the
     derivatives; see docs/containers.md"""
 

@@ -44,14 +44,11 @@ HEADER = """\
 """
 INITIAL = "## Training of the initial network"
 """Beginning of a heading of a model card."""
-ABOUT_TRAINING = tuple(
-    f"- {what}:"
-    for what in (
-        *("Recipe", "Initial weights", "Licence of the initial weights", "Citation of the initial weights"),
-        *("Loss", "Length"),
-    )
+ABOUT_TRAINING = (
+    *("- Recipe:", "- Initial weights:", "- Licence of the initial weights:", "- Citation of the initial weights:"),
+    *("- Loss:", "- Length:"),
 )
-"""Lines of a model card that a network which continues the training has in its own."""
+"""Beginnings of the lines that the card of a network that continues the training of another takes from its card."""
 
 
 def ship(

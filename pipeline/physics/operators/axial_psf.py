@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.parameters import PhysicalParameters, Ranged, number, shown
+from pipeline.config.parameters import FWHM_PER_SIGMA, PhysicalParameters, Ranged, number, shown
 from pipeline.physics.parameters import in_voxels
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COARSENS = False
-FWHM_PER_SIGMA = math.sqrt(8 * math.log(2))
 RINGS = 6
 """Number of dark places on either side of the focus that the profile is truncated at."""
 REACH = 5

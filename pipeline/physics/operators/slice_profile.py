@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from pipeline.config.parameters import Direction, PhysicalParameters, Ranged, number, shown
+from pipeline.config.parameters import FWHM_PER_SIGMA, Direction, PhysicalParameters, Ranged, number, shown
 from pipeline.errors import UserError
 from pipeline.physics.parameters import in_voxels
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 COARSENS = False
-FWHM_PER_SIGMA = math.sqrt(8 * math.log(2))
 REACH = 3
 """Truncation radius of the profile in slice thicknesses."""
 PULSE_SAMPLES = 1001
