@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -20,6 +21,8 @@ from pipeline.training.background_margin import background_changes
 from pipeline.training.patches import TrainingVolume
 from pipeline.training.setup import direction
 from pipeline.training.synthesis.resolution import zoom_range
+
+logger = logging.getLogger(__name__)
 
 NOISE_LEVELS = 6
 """Number of noise levels at which the data-consistency weight is fitted. They are denser at low noise, where the weight
@@ -129,4 +132,5 @@ def consistency_weights(
         noisy = [one.with_noise_level(float(sigma)) for one in excerpts]
         best = [best_weight(restore_excerpt(network, one, recipe.self_ensemble), one) for one in noisy]
         found.append(ConsistencyWeight(float(sigma), float(np.mean(best))))
+        logger.info("data-consistency weight at a noise level of %.4f: %.2f", *found[-1])
     return tuple(found)
