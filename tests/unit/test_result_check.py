@@ -302,6 +302,13 @@ def test_the_input_is_never_overwritten(tmp_path: Path, place: str) -> None:
     assert contents(tmp_path) == before
 
 
+def test_a_result_that_is_not_finite_is_never_written() -> None:
+    """As integers, its voxels would all be zero."""
+    found = agreement_of(np.array([np.nan, 0.5]), np.zeros(2), 1.0, 0.01)
+    with pytest.raises(UserError, match=r"^mask: the result has voxels that are not finite numbers"):
+        check_agreement("mask", found, force=True)
+
+
 @pytest.mark.parametrize("place", ["folder", "folder.nii.gz", "", "file/sr.nii.gz"])
 def test_a_result_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path, place: str) -> None:
     """The image is not even read: there is none."""
