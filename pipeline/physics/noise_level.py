@@ -93,6 +93,8 @@ MIN_SIGMA = 1e-4
 """Lower bound of sigma in the model of how noise grows with the intensity."""
 MIN_RELATIVE_STD = 0.02
 """Lower bound of the noise of dark details relative to that at intensity 1.0, which limits their weight."""
+ROUNDING_ERROR = 1e-9
+"""Estimates below this are those of an image without noise, such as a mask, whose wavelet details are rounded."""
 MIN_SIDE = 16
 """Minimum number of rows and columns."""
 
@@ -330,7 +332,8 @@ def _sigma_of_details(
     power = _mean_of_neighbours(diagonal**2 + others, FLAT_REACH) + others / RING_SIZE
     count = min(_sample_size(FLAT_SHARE, diagonal.size), int(np.count_nonzero(measured)))
     flat = _with_quietest_neighbours(diagonal[measured], power[measured], count)
-    return float(np.median(np.abs(flat))) / NORMAL_QUARTILE
+    sigma = float(np.median(np.abs(flat))) / NORMAL_QUARTILE
+    return 0.0 if sigma < ROUNDING_ERROR else sigma
 
 
 def _details(

@@ -287,6 +287,14 @@ def test_pure_noise_is_recognised_by_shape_of_distribution(shift):
     assert not _is_rayleigh(np.maximum(rayleigh(5000, 1.0), 0.8) + shift)
 
 
+@pytest.mark.parametrize("noise", ["rician", "gaussian", "poisson_gaussian"])
+def test_binary_mask_has_no_noise(noise):
+    """Rounded wavelet details gave a noise level of 1e-32, at which the mean of magnitudes was NaN."""
+    mask = np.zeros((24, 28, 10), dtype=np.float32)
+    mask[6:18, 7:21, 2:8] = 1
+    assert estimate_sigma(mask, 2, noise).sigma == 0
+
+
 def test_rayleigh_constants_match_moments():
     values = rayleigh(2_000_000, 1.0)
     assert values.std() == pytest.approx(RAYLEIGH_STD, rel=0.003)
