@@ -51,7 +51,7 @@ def weights_named(model: str) -> Weights | None:
     return Weights(checked_weights(model), model, shipped) if shipped else None
 
 
-def choose_weights(image: Image | None, name: str) -> Weights:
+def choose_weights(image: Image, name: str) -> Weights:
     """Choose the network for an image among those that ship, and log why.
 
     For scans with slices at least 1.5 times thicker than the voxels within them, this is a through-plane network,
@@ -60,17 +60,17 @@ def choose_weights(image: Image | None, name: str) -> Weights:
     of these the first in the table.
 
     Args:
-        image: canonical image; None for one that is restored tile by tile, a micrograph.
+        image: canonical image, or its outline without pixels.
         name: name of the image, for messages.
 
     Raises:
         UserError: no network for such images ships; the message names the alternatives.
     """
-    if image is not None and is_section_stack(image):
+    if is_section_stack(image):
         kind = f"a stack of electron micrographs, by its voxel size of {lengths_in_words(image.spacing_mm or ())}"
         found = _smallest("micrograph", "through_plane")
         advice = "Restore it between its sections without a network: --model total_variation."
-    elif image is None or not image.is_anatomical:
+    elif not image.is_anatomical:
         kind = "a micrograph or picture, without anatomical axes"
         found = _smallest("micrograph", "in_plane")
         advice = "For a slice of an MRI volume, name an MRI network with --model; o" if shipped_networks() else "O"

@@ -90,12 +90,39 @@ def resolved_profile(image: Image, given_mm: float | None = None, name: str = "t
         UserError: the given thickness is not plausible, the voxel size is unknown, or the image is constant.
     """
     known = with_thickness(image, given_mm, name)
-    sizes = image.spacing_mm
-    if sizes is None:
-        raise UserError(f"{name}: has no voxel size in millimetres, so the slice profile is unknown.")
+    sizes = _known_spacing(image, name)
     profile = known.slice_profile or _estimated(image, sizes, slice_axis_of(image), name)
     logger.info("%s: %s", name, profile.describe(sizes[profile.axis_of(sizes)]))
     return profile
+
+
+def stated_profile(image: Image, given_mm: float | None = None, name: str = "the image") -> SliceProfile:
+    """Return the slice profile of an image without looking at its pixels.
+
+    It is as given, as stated by the file, or a Gaussian whose width is the slice spacing.
+
+    Args:
+        image: canonical image with a voxel size.
+        given_mm: thickness given by the user, in mm.
+        name: name of the image, for messages.
+
+    Raises:
+        UserError: as `resolved_profile`.
+    """
+    known = with_thickness(image, given_mm, name).slice_profile
+    return known or _assumed(_known_spacing(image, name), slice_axis_of(image))
+
+
+def _known_spacing(image: Image, name: str) -> tuple[float, ...]:
+    if image.spacing_mm is None:
+        raise UserError(
+            f"{name}: has no voxel size in millimetres, so the slice profile is unknown; give it with --voxel-um."
+        )
+    return image.spacing_mm
+
+
+def _assumed(sizes: tuple[float, ...], axis: int) -> SliceProfile:
+    return SliceProfile(sizes[axis], "gaussian", "assumed", axis)
 
 
 def _estimated(image: Image, sizes: tuple[float, ...], axis: int, name: str) -> SliceProfile:
@@ -105,6 +132,6 @@ def _estimated(image: Image, sizes: tuple[float, ...], axis: int, name: str) -> 
     found = estimate_thickness(data, foreground_mask(data) if foreground is None else foreground, sizes, axis)
     if not found.is_reliable:
         logger.info("%s: the slice thickness cannot be estimated: %s", name, found.problem)
-        return SliceProfile(sizes[axis], "gaussian", "assumed", axis)
+        return _assumed(sizes, axis)
     logger.info("%s: estimated slice thickness, 95 %% interval: %.2f to %.2f mm", name, found.low_mm, found.high_mm)
     return SliceProfile(found.fwhm_mm, "gaussian", "estimated", axis)
