@@ -22,6 +22,8 @@ from pipeline.config.volumes import EVALUATED_SPLITS, TEST_SPLITS, Volume
 
 TRUNK_FACTOR = 3
 """Networks with smaller factors may start with a pixel unshuffle and cannot initialise a network of another factor."""
+MAX_SEEN_FACTOR = 2
+"""Up to this factor, decimation uses all slices: the centre of two lies between them."""
 PAGES = ("index", "training", "resources")
 """Reserved names of report pages."""
 
@@ -92,6 +94,20 @@ def check_labels(volumes: Sequence[Volume], evaluate: Evaluate) -> Iterator[str]
         yield "evaluate.regions: labels requires a `segmentation`, but no val or test volume has one"
     if evaluate.labels and not wanted:
         yield "evaluate.labels has no effect; add labels to evaluate.regions"
+
+
+def check_dropped_slices(degrade: Degrade, evaluate: Evaluate) -> Iterator[str]:
+    """Check that the forward model drops slices if metrics are computed over the unseen ones.
+
+    A blur across the slices can still reach all of them, which the step evaluate detects.
+    """
+    steps = {step.name for step in degrade.operators}
+    dropped = "decimation" in steps and degrade.direction != "in_plane" and degrade.factor > MAX_SEEN_FACTOR
+    if "unseen" in evaluate.regions and not dropped and "missing_section" not in steps:
+        yield (
+            "evaluate.regions: unseen requires a forward model that drops slices: degrade.direction: through_plane, "
+            f"the operator decimation, and a factor above {MAX_SEEN_FACTOR}"
+        )
 
 
 def _check_stack(volume: Volume) -> Iterator[str]:

@@ -19,6 +19,7 @@ from pipeline.config.base import Section
 from pipeline.config.checks import (
     check_degradations,
     check_derivatives,
+    check_dropped_slices,
     check_infer,
     check_labels,
     check_leaks,
@@ -173,6 +174,8 @@ def _contradictions(good: Mapping[str, Any]) -> Iterator[str]:
         yield from check_formats(good["volumes"], {**known_sources(), **good["sources"]})
     if {"volumes", "datasets", "evaluate"} <= good.keys():
         yield from check_labels(good["volumes"], good["evaluate"])
+    if {"degrade", "evaluate"} <= good.keys():
+        yield from check_dropped_slices(good["degrade"], good["evaluate"])
     if {"volumes", "collections", "datasets", "min_gap_slices"} <= good.keys():
         yield from check_leaks(good["volumes"], good["min_gap_slices"])
     if {"train", "sources", "degrade", "methods", "recipes"} <= good.keys():

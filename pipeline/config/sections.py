@@ -225,14 +225,16 @@ class Evaluate(Section):
 
     metrics: tuple[MetricName, ...] = ("psnr", "ssim")
     """image quality metrics"""
-    regions: tuple[Literal["foreground", "interior", "whole", "neighbours", "denoised", "labels"], ...] = (
+    regions: tuple[Literal["foreground", "interior", "whole", "unseen", "neighbours", "denoised", "labels"], ...] = (
         "foreground",
         "whole",
     )
-    """regions over which the metrics are computed; interior: the foreground without its outermost 4 voxels; labels:
-    each structure of a volume's segmentation. Two regions are for noisy references and compare the foreground with
-    another reference: neighbours, the mean of the previous and the next slice, whose noise is independent; and
-    denoised, the reference after self-supervised denoising, which requires noise that is independent between voxels"""
+    """regions over which the metrics are computed; interior: the foreground without its outermost 4 voxels; unseen:
+    the foreground of slices that contribute nothing to the low-resolution volume, for forward models that drop slices,
+    by metrics of slices; labels: each structure of a volume's segmentation. Two regions are for noisy references and
+    compare the foreground with another reference: neighbours, the mean of the previous and the next slice, whose noise
+    is independent; and denoised, the reference after self-supervised denoising, which requires noise that is
+    independent between voxels"""
     labels: dict[Annotated[int, Field(ge=1)], Identifier] = Field(default={})
     """names of the segmentation labels, such as {17: hippocampus, 53: hippocampus}; labels that share a name form one
     region, labels without a name are left out; {} uses every label and names it by its number"""

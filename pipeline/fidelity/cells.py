@@ -51,13 +51,7 @@ def compared_slices(lr: LowResolutionImage) -> list[int]:
         lr: low-resolution volume with its forward model.
     """
     model = lr.forward_model
-    axis = model.slice_axis
-    everything = list(range(model.hr_shape[axis]))
-    seen = np.zeros(model.padded_shape[axis], dtype=bool)
-    for term in model.terms:
-        matrix = term[axis]
-        seen |= True if matrix is None else matrix.any(axis=0)
-    return [index for index in everything if not seen[index]] or everything
+    return model.unseen_slices or list(range(model.hr_shape[model.slice_axis]))
 
 
 def cell_positions(plane: NDArray[np.floating], pixel_um: Sequence[float], diameter_um: float) -> Floats:

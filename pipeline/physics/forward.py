@@ -145,6 +145,16 @@ class ForwardModel:
         terms = compose(self.operators, Lattice(self.padded_shape, self.factors, self.spacing_mm, self.slice_axis))
         return terms if self.still_axis is None else without_axis(terms, self.still_axis)
 
+    @property
+    def unseen_slices(self) -> list[int]:
+        """Indices of the high-resolution slices that contribute nothing to the low-resolution volume."""
+        size = self.padded_shape[self.slice_axis]
+        seen = np.zeros(size, dtype=bool)
+        for term in self.terms:
+            matrix = term[self.slice_axis]
+            seen |= True if matrix is None else matrix.any(axis=0)
+        return [index for index in range(self.hr_shape[self.slice_axis]) if not seen[index]]
+
     def coarsen(self, hr: NDArray[np.floating]) -> NDArray[np.float32]:
         """Apply the linear part to an array of shape `hr_shape` and return float32 of shape `lr_shape`."""
         return apply_terms(self.terms, pad_to_multiple(hr, self.factors)).astype(np.float32)

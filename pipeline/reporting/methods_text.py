@@ -321,6 +321,7 @@ def region_text(regions: Sequence[str]) -> str:
         "foreground": "over the foreground",
         "interior": "over the foreground without its outermost 4 voxels",
         "whole": "over the whole slice",
+        "unseen": "over the foreground of the slices that contribute nothing to the low-resolution volume",
         "neighbours": "over the foreground against the mean of the two neighbouring slices",
         "denoised": "over the foreground against the reference after self-supervised denoising",
         "labels": "over every segmented structure",

@@ -99,13 +99,15 @@ NETWORKS: Mapping[str, Network] = {
 SPARE_COLOURS = ("#5b4b8a", "#8b1a4a", "#5d6b1e", "#4d4d4d", "#a0522d")
 """Colours of other networks."""
 
-REGION_TITLES = {
+REGION_TITLES: Mapping[str, str] = {
+    "unseen": "Unseen slices",
     "foreground": "Foreground",
     "interior": "Foreground without its edge",
     "whole": "Whole slice",
     "neighbours": "Compared with neighbouring slices (independent noise, nearly the same structure)",
     "denoised": "Compared with a denoised reference (itself an estimate)",
 }
+"""In the order of tables; the verdict is on the first that a run has."""
 
 SPLIT_TITLES: Mapping[str, str] = {
     "test": "Unseen subjects",

@@ -12,13 +12,15 @@ from pipeline import plugins
 from pipeline.statistics.summary import MIN_SUBJECTS
 
 TEST_SPLITS = ("test", "test_within_subject")
+MAIN_REGIONS = {"unseen": "the unseen slices", "foreground": "the foreground"}
+"""Regions on which conclusions are based, by preference, in words; without them, the first one."""
 BETTER, WORSE, NO_DIFFERENCE = "is better than", "is worse than", "is not distinguishable from"
 
 
 def findings(
     summary: pd.DataFrame, *, confidence: float = 0.95, title: Callable[[str], str] = str
 ) -> dict[str, list[str]]:
-    """Compare networks with the best baseline, over the foreground or, if it is absent, over the first region.
+    """Compare networks with the best baseline, over the first region of `MAIN_REGIONS` that was evaluated.
 
     Args:
         summary: table with the columns of summary.csv.
@@ -29,7 +31,7 @@ def findings(
         Sentences by test split, one per network and metric.
     """
     regions = list(summary["region"].unique())
-    region = "foreground" if "foreground" in regions else next(iter(regions), "")
+    region = next((name for name in (*MAIN_REGIONS, *regions) if name in regions), "")
     baselines = plugins.names("pipeline.baselines")
     found: dict[str, list[str]] = {}
     for split in TEST_SPLITS:
@@ -43,7 +45,7 @@ def findings(
 def _finding(row: Any, region: str, confidence: float, title: Callable[[str], str]) -> str:
     metric = plugins.load("pipeline.metrics", row["metric"])
     unit = f" {metric.UNIT}" if metric.UNIT else ""
-    place = "the foreground" if region == "foreground" else f"the region {region}"
+    place = MAIN_REGIONS.get(region, f"the region {region}")
     volumes = "1 volume" if row["n"] == 1 else f"{row['n']} volumes"
     p_value = "" if math.isnan(row["p"]) else f", p = {row['p']:.2g} by the signed-rank test over subjects"
     interval = "one value, hence no interval"

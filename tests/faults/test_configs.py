@@ -131,6 +131,10 @@ BROKEN: dict[str, tuple[str | dict[Any, Any], tuple[str, ...]]] = {
         configuration(evaluate={"labels": {17: "hippocampus"}}),
         ("evaluate.labels has no effect; add labels to evaluate.regions",),
     ),
+    "unseen slices where all are seen": (
+        configuration(evaluate={"regions": ["unseen"]}),
+        ("evaluate.regions: unseen requires a forward model that drops slices",),
+    ),
     "a label that is no number": (
         configuration(evaluate={"regions": ["labels"], "labels": {"hippocampus": 17}}),
         ("evaluate.labels", "hippocampus", "whole number >= 1"),

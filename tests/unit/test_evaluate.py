@@ -19,7 +19,7 @@ from pipeline.baselines.tuning.search import tune
 from pipeline.config.sections import Degrade, Evaluate, Extract
 from pipeline.errors import UserError
 from pipeline.formats import nifti
-from pipeline.formats.io.container import read_image
+from pipeline.formats.io.container import read_image, write_image
 from pipeline.formats.io.predictions import read_prediction, restored_image, write_prediction
 from pipeline.image.image import Image
 from pipeline.image.normalisation import normalise
@@ -30,9 +30,11 @@ from pipeline.metrics.evaluation.measure import ExtraInputs, evaluate, interpola
 from pipeline.metrics.evaluation.regions import region_mask
 from pipeline.physics.degradation import degrade, forward_model
 from pipeline.physics.excerpts import excerpt
+from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import fine_affine
+from pipeline.physics.operators import decimation
 from pipeline.steps.__main__ import main as run
-from pipeline.tables.slices import WHOLE_VOLUME
+from pipeline.tables.slices import SLICES, WHOLE_VOLUME
 from tests.helpers import described
 
 METHODS = plugins.names("pipeline.baselines")
@@ -516,6 +518,35 @@ def test_every_label_is_a_region_by_its_number_or_name(segmented):
     assert whole == pytest.approx(-10 * np.log10(np.mean(np.square(error, dtype=float))), rel=1e-5)
     with pytest.raises(UserError, match=r"'v': its segmentation has no label 7 \('lost'.*it has 1, 2, 3"):
         list(evaluate(image, "m", estimate, by_number.model_copy(update={"labels": {7: "lost"}})))
+
+
+def test_unseen_slices_are_those_that_were_dropped(tmp_path, monkeypatch, capsys, pair):
+    monkeypatch.chdir(tmp_path)
+    reference, _ = pair
+    write_image(Path("v.safetensors"), reference)
+    shape, depth = reference.data.shape, SHAPE[2]
+    estimate = reference.data + np.arange(1, depth + 1, dtype=np.float32) / 100
+
+    def command(factor):
+        lr = degrade(reference, ForwardModel((1, 1, factor), shape, operators=(decimation.Parameters(),)))
+        write_image(Path("lr.safetensors"), lr)
+        write_prediction(Path("m/v.nii.gz"), lr, np.pad(estimate, [(0, 0), (0, 0), (0, -depth % factor)], "edge"))
+        settings = '{"metrics": ["psnr", "psnr_3d"], "regions": ["unseen", "whole"]}'
+        given = ["--hr", "v.safetensors", "--lr", "lr.safetensors", "--predictions", "m/v.nii.gz"]
+        return ["evaluate", *given, "--output", "rows.csv", "--settings", settings]
+
+    assert run(command(3)) == 0
+    rows = [row for row in SLICES.read_rows(Path("rows.csv")) if row.region == "unseen"]
+    kept = (1, 4, 7, 10, 13)
+    expected = [index for index in reference.block.foreground_slices if index not in kept]
+    assert [(row.metric, row.slice) for row in rows] == [("psnr", index) for index in expected] and len(rows) > 5
+    restored = read_prediction(Path("m/v.nii.gz"), reference)
+    for row in rows:
+        inside = reference.masks["foreground"][..., row.slice]
+        one, other = (volume[..., row.slice][inside] for volume in (reference.data, restored))
+        assert row.value == pytest.approx(peak_signal_noise_ratio(one, other, data_range=1), rel=1e-5)
+    assert run(command(2)) == 1
+    assert "volume 'v': every slice contributes to the low-resolution volume" in capsys.readouterr().err
 
 
 def test_volumes_without_a_segmentation_have_no_such_regions(pair):

@@ -6,7 +6,7 @@ same tissue and are not independent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -20,7 +20,7 @@ from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.image.intensity import DATA_RANGE
 from pipeline.metrics._features import Features
-from pipeline.metrics.evaluation.regions import references
+from pipeline.metrics.evaluation.regions import UNSEEN, references
 from pipeline.physics.grid import crop_to
 from pipeline.physics.interpolation import bspline_matrix, enlarge
 from pipeline.physics.low_resolution import LowResolutionImage
@@ -72,6 +72,7 @@ def evaluate(
     settings: Evaluate,
     denoised: Image | None = None,
     extra: ExtraInputs = NO_EXTRA_INPUTS,
+    unseen: Sequence[int] = (),
 ) -> Iterator[SliceValue]:
     """Compute all metrics over all regions for one method and volume.
 
@@ -82,12 +83,13 @@ def evaluate(
         settings: the section `evaluate`.
         denoised: the denoised reference, for the region "denoised".
         extra: further inputs of the metrics.
+        unseen: slices of the region "unseen", see `pipeline.metrics.evaluation.regions`.
 
     Raises:
         UserError: see `measure`.
     """
     volume, subject, split = reference.id, reference.identity.subject, reference.identity.split
-    for compared, masks in references(reference, settings, denoised):
+    for compared, masks in references(reference, settings, denoised, unseen):
         for metric in settings.metrics:
             for region, index, value in measure(compared, estimate, metric, masks, extra):
                 yield SliceValue(volume, subject, split, method, region, metric, index, value)
@@ -103,7 +105,8 @@ def measure(
     """Compute a metric for every slice, for the whole volume, or for both, depending on the metric.
 
     Slices with too little foreground are skipped, but are part of the whole volume. Regions without voxels have no
-    value. Stacks of unrelated pictures have no value for the whole volume.
+    value. Stacks of unrelated pictures have no value for the whole volume, and neither have unseen slices, which are
+    not contiguous.
 
     Args:
         reference: extracted volume.
@@ -158,7 +161,7 @@ def _by_channel(
         options["spacing"] = (reference.spacing[axis], *np.delete(reference.spacing, axis).tolist())
         step = reference.stack.channel_count
         for channel in range(step):
-            here = {name: mask[channel::step] for name, mask in regions.items()}
+            here = {name: mask[channel::step] for name, mask in regions.items() if name != UNSEEN}
             whole = {name: volume[channel::step] for name, volume in volumes.items()}
             for region, value in _values_by_region(here, module, module.per_volume, **whole, **options):
                 yield region, WHOLE_VOLUME, value

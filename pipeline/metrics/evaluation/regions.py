@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +20,27 @@ INTERIOR, EDGE_VOXELS = "interior", 4
 edge of a head without skull is a step to 0, which is harder to restore than any anatomical edge."""
 LABELS = "labels"
 """Placeholder for the regions of a segmentation."""
+UNSEEN = "unseen"
+"""Region of the foreground of slices that contribute nothing to the low-resolution volume: the others are, up to noise,
+in the input of every method, which makes restoring them easy."""
 
 
-def region_mask(reference: Image, region: str) -> NDArray[np.bool_]:
+def region_mask(reference: Image, region: str, unseen: Sequence[int] = ()) -> NDArray[np.bool_]:
     """Return the mask of a region: the reference's mask of that name, or all voxels for `whole`.
 
     For a stack of pictures of several sizes, `whole` excludes their padding. The interior excludes the edges of holes
     in the foreground, too.
+
+    Args:
+        reference: extracted volume.
+        region: name of the region.
+        unseen: slices of the region "unseen", see `ForwardModel.unseen_slices`.
     """
+    if region == UNSEEN:
+        mask = np.zeros(reference.data.shape, dtype=bool)
+        here = (slice(None),) * reference.slice_axis + (list(unseen),)
+        mask[here] = reference.masks["foreground"][here]
+        return mask
     if region == INTERIOR:
         slices = np.moveaxis(reference.masks["foreground"], reference.slice_axis, 0)
         distances = [np.asarray(ndimage.distance_transform_edt(np.pad(one, 1))) for one in slices]
@@ -57,7 +70,7 @@ def neighbours(reference: Image) -> Image:
 
 
 def references(
-    reference: Image, settings: Evaluate, denoised: Image | None
+    reference: Image, settings: Evaluate, denoised: Image | None, unseen: Sequence[int] = ()
 ) -> Iterator[tuple[Image, dict[str, NDArray[np.bool_]]]]:
     """Yield every reference, starting with the extracted volume, and the masks of its regions by name.
 
@@ -65,9 +78,10 @@ def references(
         reference: extracted volume.
         settings: the section `evaluate`.
         denoised: the denoised reference; required if `settings` contain the region "denoised".
+        unseen: slices of the region "unseen"; without any, the region has no voxels.
     """
     names = [name for name in settings.regions if name not in (NEIGHBOURS, DENOISED, LABELS)]
-    masks = {name: region_mask(reference, name) for name in names}
+    masks = {name: region_mask(reference, name, unseen) for name in names}
     if LABELS in settings.regions:
         masks |= label_regions(reference, settings.labels)
     yield reference, masks
