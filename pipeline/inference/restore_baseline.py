@@ -25,7 +25,7 @@ from pipeline.image.missing_values import MASK as MISSING
 from pipeline.image.normalisation import normalise
 from pipeline.inference.block_methods import StackMethod, thick_section_method
 from pipeline.inference.restoration import noise_model
-from pipeline.inference.restore_file import check_no_overwrite, restore_in_tiles
+from pipeline.inference.restore_file import check_target, restore_in_tiles
 from pipeline.inference.restored_file import RestoredFile
 from pipeline.inference.result_check import Agreement, agreement_with_measurement, check_agreement
 from pipeline.inference.thick_slices import as_thick_slices, without_stripes
@@ -74,7 +74,7 @@ def restore_by_baseline(
         UserError: the output would replace the input, the file cannot be read, its slices are not thick and there is
             no factor, or the result contradicts it.
     """
-    check_no_overwrite(source, output)
+    check_target(source, output)
     if is_large(source, part.series):
         with open_tiled(source, part.series) as opened:
             wanted = chosen(opened, part)
