@@ -8,6 +8,7 @@ from dataclasses import replace
 from pipeline.errors import UserError
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
+from pipeline.image.lengths import lengths_in_words
 from pipeline.image.missing_values import filled, missing_voxels
 from pipeline.image.plane import thick_axis
 from pipeline.image.slice_profile import MAX_THICKNESS_MM, SliceProfile
@@ -61,8 +62,8 @@ def with_thickness(image: Image, thickness_mm: float | None, name: str) -> Image
     known = image.slice_profile
     if known is not None and abs(known.thickness_mm - thickness_mm) > DIFFERENCE * known.thickness_mm:
         logger.warning(
-            "%s: the given slice thickness of %.4g mm is used, but the file states %.4g mm (%s)",
-            *(name, thickness_mm, known.thickness_mm, known.source),
+            "%s: the given slice thickness of %s is used, but the file states %s (%s)",
+            *(name, lengths_in_words([thickness_mm]), lengths_in_words([known.thickness_mm]), known.source),
         )
     given = SliceProfile(thickness_mm, "gaussian", "given", slice_axis_of(image))
     return replace(image, slice_profile=given)
@@ -106,5 +107,6 @@ def _estimated(image: Image, sizes: tuple[float, ...], axis: int, name: str) -> 
     if not found.is_reliable:
         logger.info("%s: the slice thickness cannot be estimated: %s", name, found.problem)
         return SliceProfile(sizes[axis], "gaussian", "assumed", axis)
-    logger.info("%s: estimated slice thickness, 95 %% interval: %.2f to %.2f mm", name, found.low_mm, found.high_mm)
+    interval = lengths_in_words([found.low_mm, found.high_mm], " to ")
+    logger.info("%s: estimated slice thickness, 95 %% interval: %s", name, interval)
     return SliceProfile(found.fwhm_mm, "gaussian", "estimated", axis)
