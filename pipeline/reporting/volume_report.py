@@ -225,7 +225,7 @@ def slices_to_show(reference: Image, run: RunRecord, deliver: str, count: int) -
     """
     if not is_stack(reference):
         found = choose_slices(reference, len(reference.block.foreground_slices))
-        unseen = set(distinct(where(run.slices, volume=reference.id, region=UNSEEN), "slice"))
+        unseen = set(where(run.slices, volume=reference.id, region=UNSEEN)["slice"])
         return evenly_spaced([index for index in found if not unseen or index in unseen], count)
     here = where(run.slices, volume=reference.id, method=deliver)
     named = {(column.region, column.metric): column for column in run.columns}
