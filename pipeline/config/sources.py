@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Annotated, ClassVar, Literal
 from urllib.parse import unquote, urlparse
 
@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from pipeline.config.base import Section
 from pipeline.config.bids.names import NIFTI_EXTENSIONS, derivative_path
-from pipeline.config.bids.sidecars import sidecars_of
+from pipeline.config.bids.sidecars import sidecars_of, sidecars_of_file
 from pipeline.config.names import PluginName
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$"), "64 digits 0-9 and a-f"]
@@ -96,9 +96,9 @@ class _Described(Section):
     archives"""
 
     @property
-    def own_sidecar(self) -> str | None:
-        """BIDS sidecar with the name of the image beside it; None if there is none, as for downloads."""
-        return None
+    def thickness_sidecars(self) -> list[str]:
+        """BIDS sidecars that may state the slice thickness, the farthest first; none for downloads."""
+        return []
 
 
 class PackageSource(_Described):
@@ -217,10 +217,10 @@ class LocalSource(_Described):
         return sidecars_of(self.bids or "", self.path_in_bids)
 
     @property
-    def own_sidecar(self) -> str | None:
-        """JSON file with the name of a NIfTI file beside it: scan.json for scan.nii.gz; None if there is none."""
-        stem = next((self.path.removesuffix(one) for one in NIFTI_EXTENSIONS if self.path.endswith(one)), None)
-        return f"{stem}.json" if stem and self.member is None and Path(f"{stem}.json").is_file() else None
+    def thickness_sidecars(self) -> list[str]:
+        """BIDS sidecars of a NIfTI file, the farthest first; see `sidecars_of_file`."""
+        is_nifti = self.path.endswith(NIFTI_EXTENSIONS) and self.member is None
+        return sidecars_of_file(self.path) if is_nifti else []
 
     @property
     def file_name(self) -> str:

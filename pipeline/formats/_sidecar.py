@@ -1,6 +1,7 @@
-"""Slice thickness in the BIDS sidecar of an image: the keys SliceThickness and SpacingBetweenSlices, in millimetres.
+"""Slice thickness in the BIDS sidecars of an image: the keys SliceThickness and SpacingBetweenSlices, in millimetres.
 
-Only a JSON file with the name of the image is read; dcm2niix and BIDS converters write one beside each NIfTI file.
+dcm2niix and BIDS converters write a JSON file with the name of the image beside it; BIDS data sets may state values of
+several images in one file.
 """
 
 from __future__ import annotations
@@ -8,9 +9,8 @@ from __future__ import annotations
 import json
 import logging
 import math
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from pipeline.config.bids.sidecars import read_sidecars
 from pipeline.errors import UserError
@@ -30,21 +30,18 @@ FILE_AXIS = 2
 """Axis of the file along which converters stack the slices."""
 
 
-def sidecar_beside(path: Path) -> Path:
-    """Return the path of the sidecar of a NIfTI file, which need not exist: scan.nii.gz has scan.json."""
-    name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
-    return path.with_name(name).with_suffix(".json")
+def with_sidecars(image: Image, sidecars: Sequence[str]) -> Image:
+    """Return an image with the slice profile of its sidecars; unchanged if these do not state the thickness.
 
-
-def with_sidecar(image: Image, sidecar: Path) -> Image:
-    """Return an image with the slice profile of a sidecar; unchanged if the sidecar does not state the thickness.
+    Args:
+        image: canonical image.
+        sidecars: files, the farthest first; values of later ones take precedence.
 
     Raises:
-        UserError: the sidecar cannot be read, or a length in it is no plausible number.
+        UserError: a sidecar cannot be read, or a length in it is no plausible number.
     """
-    values = read_sidecars([str(sidecar)])
-    thickness = _length(sidecar, values, THICKNESS)
-    spacing = _length(sidecar, values, SPACING)
+    by_thickness, thickness = _length(sidecars, THICKNESS)
+    by_spacing, spacing = _length(sidecars, SPACING)
     sizes, orientation = image.spacing_mm, image.header.orientation
     if thickness is None or sizes is None or orientation is None:
         return image
@@ -54,25 +51,26 @@ def with_sidecar(image: Image, sidecar: Path) -> Image:
     if spacing is not None and abs(spacing - actual) > SPACING_TOLERANCE * actual:
         logger.warning(
             "%s: %s is %s, but the slices of the image lie %s apart, which is used. Was the image resampled?",
-            *(sidecar, SPACING, lengths_in_words([spacing]), lengths_in_words([actual])),
+            *(by_spacing, SPACING, lengths_in_words([spacing]), lengths_in_words([actual])),
         )
     elif not PLAUSIBLE_RATIO[0] <= thickness / actual <= PLAUSIBLE_RATIO[1]:
         logger.warning(
             "%s: %s is %s, but the slices of the image lie %s apart. Was the image resampled?",
-            *(sidecar, THICKNESS, lengths_in_words([thickness]), lengths_in_words([actual])),
+            *(by_thickness, THICKNESS, lengths_in_words([thickness]), lengths_in_words([actual])),
         )
     return replace(image, slice_profile=SliceProfile(thickness, "gaussian", "sidecar", axis))
 
 
-def _length(sidecar: Path, values: dict[str, Any], key: str) -> float | None:
-    """Return a length in mm; None if the key is missing or null."""
-    value = values.get(key)
+def _length(sidecars: Sequence[str], key: str) -> tuple[str, float | None]:
+    """Return the sidecar that states a length, and the length in mm; None if the key is missing or null."""
+    sidecar = next((one for one in reversed(sidecars) if key in read_sidecars([one])), "")
+    value = read_sidecars(sidecars).get(key)
     if value is None:
-        return None
+        return sidecar, None
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if not is_number or not 0 < value <= MAX_THICKNESS_MM:
         raise UserError(
             f"{sidecar}: {key} is {json.dumps(value)}; it must be a number of millimetres above 0 and at most "
             f"{MAX_THICKNESS_MM:g}. Correct it, or remove the key."
         )
-    return float(value)
+    return sidecar, float(value)

@@ -21,11 +21,12 @@ from nibabel.openers import ImageOpener
 from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
+from pipeline.config.bids.sidecars import sidecars_of_file
 from pipeline.errors import UserError
 from pipeline.files import replacing
 from pipeline.formats import Part
 from pipeline.formats._checks import check_spacing, header_of
-from pipeline.formats._sidecar import sidecar_beside, with_sidecar
+from pipeline.formats._sidecar import with_sidecars
 from pipeline.formats._volumes import SPATIAL_AXES, canonical_image, file_of, load, stored_volume
 from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
@@ -90,7 +91,7 @@ HEADER = NiftiHeader
 def read(path: Path, part: Part = Part()) -> Image:
     """Read a volume into canonical order with physical intensities (slope and intercept applied).
 
-    The slice thickness is read from a JSON file of the same name, if there is one.
+    The slice thickness is read from the BIDS sidecars of the file, if it has any.
 
     Returns:
         The image, in micrometres if the file is, else in millimetres.
@@ -119,8 +120,7 @@ def read(path: Path, part: Part = Part()) -> Image:
             ),
         ),
     )
-    sidecar = sidecar_beside(path)
-    return with_sidecar(image, sidecar) if sidecar.is_file() else image
+    return with_sidecars(image, sidecars_of_file(path))
 
 
 def write(path: Path, image: Image) -> int:

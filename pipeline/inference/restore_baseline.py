@@ -22,7 +22,7 @@ from pipeline.image.image import Image
 from pipeline.image.missing_values import MASK as MISSING
 from pipeline.image.normalisation import normalise
 from pipeline.inference.restoration import noise_model
-from pipeline.inference.restore_file import check_no_overwrite
+from pipeline.inference.restore_file import check_target
 from pipeline.inference.restored_file import RestoredFile
 from pipeline.inference.result_check import Agreement, agreement_with_measurement, check_agreement
 from pipeline.inference.thick_slices import as_thick_slices, without_stripes
@@ -71,7 +71,7 @@ def restore_by_baseline(
         UserError: the output would replace the input, the file cannot be read, its slices are not thick and there is
             no factor, or the result contradicts it.
     """
-    check_no_overwrite(source, output)
+    check_target(source, output)
     if is_large(source, part.series):
         raise UserError(f"{source}: images of this size are restored tile by tile, by networks only.")
     original = format_of(source).read(source, part)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ from pipeline.config.parameters import Direction
 from pipeline.config.sections import Extract, Infer
 from pipeline.errors import UserError, about
 from pipeline.files import sha256_of
-from pipeline.formats import ROOM, Part, format_of, read_suffixes, written_suffixes
+from pipeline.formats import ROOM, Part, format_by_name, format_of, read_suffixes, written_suffixes
 from pipeline.formats.io.predictions import check_output, log_written, restored_image, write_prediction, write_quantity
 from pipeline.formats.tiled import chosen, is_large, open_tiled
 from pipeline.image.channels import interleave_channels, split_channels
@@ -101,7 +102,7 @@ def restore_file(
             does not fit the image, the calibration is that of another network, the device is not available, or the
             result contradicts its input.
     """
-    check_no_overwrite(source, output)
+    check_target(source, output)
     use_threads(settings.threads)
     weights = model if isinstance(model, Weights) else Weights(model, str(model))
     network = load_generator(weights.path).to(choose_device(device)).eval()
@@ -172,12 +173,19 @@ def _writes_map(network: Generator, uncertainty: bool | None) -> bool:
     return not network.is_fast
 
 
-def check_no_overwrite(source: Path, output: Path) -> None:
-    """Check that neither result replaces the input, a part of it, or a folder that contains it.
+def check_target(source: Path, output: Path) -> None:
+    """Check that a result can be written, and that neither it nor its map replaces the input or a part of it.
 
     Raises:
-        UserError: naming both.
+        UserError: naming the result.
     """
+    if output.is_dir() and format_by_name(output.name) != "ome_zarr":
+        raise UserError(
+            f"--output: {output} is a folder; give the name of a file, such as {output / default_output(source).name}."
+        )
+    folder = next(one for one in output.absolute().parents if one.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"--output: cannot write into {folder}; choose a folder that you may write to.")
     read = source.resolve()
     for written in (output.resolve(), uncertainty_path(output).resolve()):
         if written == read or written in read.parents or (read.is_dir() and read in written.parents):

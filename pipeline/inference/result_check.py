@@ -145,9 +145,14 @@ def check_agreement(name: object, found: Agreement, *, force: bool, advice: str 
         advice: what may be wrong and how to force the output, for the error.
 
     Raises:
-        UserError: the difference exceeds `REFUSE_BEYOND`, and `force` is not set.
+        UserError: the difference exceeds `REFUSE_BEYOND` and `force` is not set, or the result is not finite.
     """
     share = found.beyond_noise
+    if not math.isfinite(share):
+        raise UserError(
+            f"{name}: the result has voxels that are not finite numbers, so it is not written, whatever --force says. "
+            "Is the image a mask or a label map, which cannot be restored?"
+        )
     logger.info(
         "%s: the result differs from its input by %.2f %% of the range beyond the noise (warning above %.0f %%)",
         *(name, 100 * share, 100 * WARN_BEYOND),

@@ -88,13 +88,18 @@ def resolved_profile(image: Image, given_mm: float | None = None, name: str = "t
         name: name of the image, for messages.
 
     Raises:
-        UserError: the given thickness is not plausible, the voxel size is unknown, or the image is constant.
+        UserError: the thickness is not plausible, the voxel size is unknown, or the image is constant.
     """
     known = with_thickness(image, given_mm, name)
     sizes = image.spacing_mm
     if sizes is None:
         raise UserError(f"{name}: has no voxel size in millimetres, so the slice profile is unknown.")
     profile = known.slice_profile or _estimated(image, sizes, slice_axis_of(image), name)
+    if profile.thickness_mm > MAX_THICKNESS_MM:
+        raise UserError(
+            f"{name}: its slices are {profile.thickness_mm:.4g} mm apart; at most {MAX_THICKNESS_MM:g} mm are "
+            "plausible. Correct the voxel size or the unit of length in its header."
+        )
     logger.info("%s: %s", name, profile.describe(sizes[profile.axis_of(sizes)]))
     return profile
 

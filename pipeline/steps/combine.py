@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,7 +25,7 @@ class Options:
     """Options of the step."""
 
     scans: list[Path]
-    """Files of the scans in the order of the volume's sources, each followed by its BIDS sidecar (.json), if any."""
+    """Files of the scans in the order of the volume's sources, each followed by its BIDS sidecars (.json), if any."""
     output: Path
     """The combined volume; its uncertainty map and its record are written beside it."""
     page: Path
@@ -50,15 +49,14 @@ def run(options: Options) -> None:
     use_threads(options.threads)
     device = choose_device(options.device)
     with about(f"volume {options.volume.id!r}"):
-        sources = list(_sources(options.scans, options.volume.thicknesses_mm))
+        sources = list(sources_of(options.scans, options.volume.thicknesses_mm))
         found = combine_files(sources, options.output, options.settings, device=device)
         write_reports(options.output, found, options.settings, options.page, pages=(INDEX,))
 
 
-def _sources(files: Sequence[Path], thicknesses_mm: Sequence[float | None]) -> Iterator[Source]:
-    """Yield the scans, each with its slice thickness and its sidecar."""
-    scans = [file for file in files if file.suffix != SIDECAR]
-    sidecars = dict(pairwise(files))
-    for scan, thickness in zip(scans, thicknesses_mm, strict=True):
-        following = sidecars.get(scan)
-        yield Source(scan, thickness, sidecar=following if following and following.suffix == SIDECAR else None)
+def sources_of(files: Sequence[Path], thicknesses_mm: Sequence[float | None]) -> Iterator[Source]:
+    """Yield scans, each with its slice thickness and its sidecars."""
+    places = [place for place, file in enumerate(files) if file.suffix != SIDECAR]
+    ends = [*places[1:], len(files)]
+    for place, end, thickness in zip(places, ends, thicknesses_mm, strict=True):
+        yield Source(files[place], thickness, sidecars=tuple(map(str, files[place + 1 : end])))

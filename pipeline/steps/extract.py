@@ -30,8 +30,8 @@ class Options:
     """Format of the file (default: detected from its name or content)."""
     segmentation: Path | None = None
     """Label volume on the grid of the volume; each of its labels becomes a mask."""
-    sidecar: Path | None = None
-    """BIDS sidecar of the volume (.json), from which the slice thickness is read."""
+    sidecars: list[Path] = field(default_factory=list)
+    """BIDS sidecars of the volume (.json), from which the slice thickness is read; later ones take precedence."""
     duplicates: Path | None = None
     """Table of near-duplicate pictures to exclude (.csv, from the step duplicates)."""
     settings: Annotated[Extract, section(Extract)] = field(default_factory=Extract)
@@ -56,5 +56,5 @@ def run(options: Options) -> None:
         near_duplicates,
         options.format,
         options.segmentation,
-        options.sidecar,
+        list(map(str, options.sidecars)),
     )

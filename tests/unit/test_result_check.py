@@ -13,6 +13,7 @@ import pytest
 import torch
 from scipy import ndimage
 
+from pipeline.config.combine import Combine
 from pipeline.config.sections import Extract, Infer
 from pipeline.errors import UserError
 from pipeline.formats import Part, format_of
@@ -22,7 +23,10 @@ from pipeline.image.header import FileHeader
 from pipeline.image.image import Image
 from pipeline.image.intensity import bulk_of
 from pipeline.image.normalisation import normalise
+from pipeline.inference.combine.files import combine_files
+from pipeline.inference.combine.reading import Source
 from pipeline.inference.domain import outside_domain
+from pipeline.inference.restore_baseline import restore_by_baseline
 from pipeline.inference.restore_file import restore_file
 from pipeline.inference.result_check import (
     REFUSE_BEYOND,
@@ -295,6 +299,29 @@ def test_the_input_is_never_overwritten(tmp_path: Path, place: str) -> None:
         restore_file(
             model, source, tmp_path / "in.nii.gz", Part(), Extract(), Infer(noise_sigma=0.0), "cpu", uncertainty=True
         )
+    assert contents(tmp_path) == before
+
+
+def test_a_result_that_is_not_finite_is_never_written() -> None:
+    """As integers, its voxels would all be zero."""
+    found = agreement_of(np.array([np.nan, 0.5]), np.zeros(2), 1.0, 0.01)
+    with pytest.raises(UserError, match=r"^mask: the result has voxels that are not finite numbers"):
+        check_agreement("mask", found, force=True)
+
+
+@pytest.mark.parametrize("place", ["folder", "folder.nii.gz", "", "file/sr.nii.gz"])
+def test_a_result_that_cannot_be_written_is_refused_before_the_work(tmp_path: Path, place: str) -> None:
+    """The image is not even read: there is none."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder.nii.gz").mkdir()
+    (tmp_path / "file").touch()
+    before, missing = contents(tmp_path), [Source(tmp_path / name) for name in ("a.nii.gz", "b.nii.gz")]
+    for work in (
+        lambda output: restore_by_baseline("bspline3", missing[0].path, output, Part(), Extract(), Infer(), 2),
+        lambda output: combine_files(missing, output, Combine()),
+    ):
+        with pytest.raises(UserError, match=r"^--output: (.* is a folder; give the name of a file|cannot write into)"):
+            work(tmp_path / place)
     assert contents(tmp_path) == before
 
 

@@ -12,6 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from pipeline.__main__ import main
+from pipeline.config.bids.sidecars import forget_sidecars
 from pipeline.config.sections import Extract
 from pipeline.config.sources import LocalSource
 from pipeline.config.volumes import Volume
@@ -26,7 +27,8 @@ from pipeline.models.generator import Generator, Shape
 from pipeline.models.weights import save_generator
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.low_resolution import LowResolutionImage
-from pipeline.physics.resolved_profile import with_thickness
+from pipeline.physics.resolved_profile import resolved_profile, with_thickness
+from pipeline.steps.combine import sources_of
 from tests.helpers import ras_affine, run_step, synthetic_head, volume_entry, write_nifti
 from tests.image_files import dicom_slice, write_dicom, write_series
 
@@ -140,20 +142,55 @@ def test_nonsense_in_a_sidecar_is_one_message(key: str, value: Any, tmp_path: Pa
         nifti.read(path)
 
 
+def test_sidecars_of_a_data_set_are_inherited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The nearer one takes precedence, key by key; other contrasts and folders above the data set do not count."""
+    anat = tmp_path / "ds/sub-01/anat"
+    anat.mkdir(parents=True)
+    path = write_nifti(anat / "sub-01_run-1_T1w.nii.gz", HEAD, ras_affine((1, 1, 4)))
+    files = {
+        "T1w.json": {"SliceThickness": 9},
+        "ds/dataset_description.json": {"Name": "a"},
+        "ds/T1w.json": {"SliceThickness": 3, "SpacingBetweenSlices": 4},
+        "ds/T2w.json": {"SliceThickness": 7},
+        "ds/sub-01/sub-01_T1w.json": {"SliceThickness": 3.5},
+        "ds/sub-01/anat/sub-01_run-2_T1w.json": {"SliceThickness": 8},
+        "ds/sub-01/anat/sub-01_run-1_T1w.json": {"EchoTime": 0.1},
+    }
+    for name, values in files.items():
+        (tmp_path / name).write_text(json.dumps(values))
+    expected = SliceProfile(3.5, "gaussian", "sidecar", 2)
+    assert nifti.read(path).slice_profile == expected
+    found = LocalSource(kind="local", path=str(path)).thickness_sidecars
+    assert [Path(one).name for one in found] == ["T1w.json", "sub-01_T1w.json", "sub-01_run-1_T1w.json"]
+    source = list(sources_of([path, *map(Path, found), path], [None, 2.0]))
+    assert [one.sidecars for one in source] == [tuple(found), ()]
+    monkeypatch.chdir(anat)
+    assert nifti.read(Path(path.name)).slice_profile == expected
+    (tmp_path / "ds/dataset_description.json").unlink()
+    forget_sidecars()
+    assert nifti.read(path).slice_profile is None
+
+
+def test_slices_farther_apart_than_any_protocol_are_one_message(tmp_path: Path) -> None:
+    image = nifti.read(write_nifti(tmp_path / "scan.nii", HEAD, ras_affine((1000, 1000, 4000))))
+    with pytest.raises(UserError, match=r"slices are 4000 mm apart; at most 50 mm are plausible"):
+        resolved_profile(image, None, "scan.nii")
+
+
 def test_the_workflow_reads_the_sidecar_of_the_source(tmp_path: Path) -> None:
     """The step reads a copy of the image, beside which there is no sidecar."""
     path = nifti_with_sidecar(tmp_path, (1, 1, 4), SliceThickness=3.5)
     source = LocalSource(kind="local", path=str(path))
-    assert source.own_sidecar == str(tmp_path / "scan.json")
+    assert source.thickness_sidecars == [str(tmp_path / "scan.json")]
     copy, output = tmp_path / "copy.nii.gz", tmp_path / "out.safetensors"
     copy.write_bytes(path.read_bytes())
     entry = json.dumps(volume_entry())
-    arguments = ("extract", "--input", copy, "--output", output, "--volume", entry, "--sidecar", tmp_path / "scan.json")
-    result = run_step(*arguments)
+    arguments = ("--input", copy, "--output", output, "--volume", entry, "--sidecars", tmp_path / "scan.json")
+    result = run_step("extract", *arguments)
     assert result.returncode == 0, result.stderr
     assert read_image(output).slice_profile == SliceProfile(3.5, "gaussian", "sidecar", 2)
     (tmp_path / "scan.json").unlink()
-    assert source.own_sidecar is None
+    assert source.thickness_sidecars == []
 
 
 # Given by the user

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import tomllib
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -167,13 +169,32 @@ def test_export_writes_a_network_that_other_programs_run(generator, tmp_path):
     np.testing.assert_allclose(np.squeeze(restored), expected, atol=1e-4)
 
 
+COMPLETE = """\
+source "$1"
+shift
+COMP_WORDS=("$@")
+COMP_CWORD=$(($# - 1))
+_brainsr
+echo "${COMPREPLY[@]}"
+"""
+
+
 def test_completion_for_the_shell_knows_commands_and_options(tmp_path):
     result = run_command("--install-completion", environment={"HOME": str(tmp_path), "SHELL": "/bin/bash"})
     assert result.returncode == 0, result.stderr
     (script,) = tmp_path.rglob("completions/brainsr")
     assert script.name in (tmp_path / ".bashrc").read_text()
-    text = script.read_text()
-    assert all(f'"{word}"' in text for word in (*COMMANDS, "--noise-sigma", "--voxel-mm"))
+
+    def offered(*words: str) -> set[str]:
+        command = ["bash", "--norc", "-c", COMPLETE, "bash", str(script), "brainsr", *words]
+        return set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+
+    assert offered("") == set(COMMANDS)
+    assert offered("comb") == {"combine"}
+    assert {"--noise-sigma", "--model"} <= offered("apply", "--") and "--voxel-mm" not in offered("apply", "--")
+    assert offered("combine", "a.nii", "--vox") == {"--voxel-mm"}
+    assert offered("apply", "--plane", "") == {"auto", "axial", "coronal", "sagittal"}
+    assert offered("bids", "raw", "out", "") == {"participant", "group"}
 
 
 def test_run_hands_its_options_to_snakemake(tmp_path):
@@ -236,6 +257,18 @@ def test_every_command_has_a_help_page():
         assert f" {command} " in overview
         assert f"Usage: brainsr {command}" in run_command(command, "--help").stdout
     assert f"{__version__}\n" == run_command("--version").stdout
+
+
+def test_help_is_instant():
+    """The time itself depends on the machine; it is imports that take it."""
+    code = (
+        "import sys; from pipeline.__main__ import main; assert main(['--help']) == main(['apply', '--help']) == 0;"
+        "print(*{name.partition('.')[0] for name in sys.modules}, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    imported = set(done.stderr.split())
+    assert "cyclopts" in imported
+    assert not imported & {"numpy", "pandas", "PIL", "pydantic", "scipy", "snakemake", "torch", "tqdm", "yaml"}
 
 
 def test_the_console_script_is_the_same_program():

@@ -3,15 +3,14 @@
 
 rule combine:
     input:
-        # Each scan is followed by its BIDS sidecar, if it has one.
+        # Each scan is followed by its BIDS sidecars, if it has any.
         scans=by(
             "volume",
             {
                 volume.id: [
                     file
                     for name in volume.sources
-                    for file in (source_file(name), SOURCES[name].own_sidecar)
-                    if file
+                    for file in (source_file(name), *SOURCES[name].thickness_sidecars)
                 ]
                 for volume in SEVERAL
             },

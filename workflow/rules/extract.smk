@@ -51,13 +51,14 @@ rule extract:
                 for volume in RUN.volumes
             },
         ),
-        sidecar=by(
+        sidecars=by(
             "volume",
             {
                 volume.id: (
-                    not volume.is_combined and SOURCES[volume.origin].own_sidecar
+                    []
+                    if volume.is_combined
+                    else SOURCES[volume.origin].thickness_sidecars
                 )
-                or []
                 for volume in RUN.volumes
             },
         ),
@@ -96,7 +97,7 @@ rule extract:
     message:
         "Extracting {wildcards.volume}"
     shell:
-        "python -m pipeline.steps extract --input {input.source:q} --segmentation {input.segmentation:q} --sidecar {input.sidecar:q} --output {output.volume:q}"
+        "python -m pipeline.steps extract --input {input.source:q} --segmentation {input.segmentation:q} --sidecars {input.sidecars:q} --output {output.volume:q}"
         " --format {params.format} --duplicates {input.duplicates:q} --volume {params.volume:q} --settings {params.settings:q} > {log:q} 2>&1"
 
 

@@ -7,6 +7,7 @@ the image take precedence.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,8 @@ from pipeline.errors import UserError
 MICROMETRES = {"mm": 1000.0, "um": 1.0, "µm": 1.0, "μm": 1.0, "nm": 0.001}
 """Micrometres per unit of PixelSizeUnits; the standard is um, but existing files use both micro signs as well."""
 PLANE_AXES, SPACE_AXES = 2, 3
+DATA_SET = "dataset_description.json"
+"""File in the folder of every BIDS data set."""
 
 
 def sidecars_of(root: str, path: str) -> list[str]:
@@ -43,6 +46,23 @@ def _sidecars_of(root: str, path: str) -> list[str]:
         ]
         found.extend(f"{place}/{file}" for _, file in sorted(fitting))
     return found
+
+
+def sidecars_of_file(path: str | Path) -> list[str]:
+    """Return the sidecars that apply to a NIfTI file, the farthest first.
+
+    They are the JSON file of the same name and, in a BIDS data set, those that the file inherits. The data set is the
+    nearest folder above the file with a dataset_description.json.
+    """
+    name = str(path)[:-3] if str(path).lower().endswith(".gz") else str(path)
+    own, whole = Path(name).with_suffix(".json"), Path(os.path.abspath(path))  # noqa: PTH100 (keeps DataLad's links)
+    root = next((folder for folder in whole.parents if (folder / DATA_SET).is_file()), None)
+    try:
+        found = sidecars_of(root.as_posix(), whole.relative_to(root).as_posix()) if root else []
+    except ValueError:
+        found = []  # the file has no BIDS name
+    inherited = [one for one in found if one != str(whole.with_name(own.name))]
+    return [*inherited, str(own)] if own.is_file() else inherited
 
 
 @cache

@@ -7,7 +7,7 @@ block to another. The pictures of a collection are read one stack at a time, and
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from pipeline.errors import UserError
 from pipeline.files import sha256_of
 from pipeline.formats import ROOM, Part, format_of
 from pipeline.formats._picture_stack import read_all, stack_image
-from pipeline.formats._sidecar import with_sidecar
+from pipeline.formats._sidecar import with_sidecars
 from pipeline.formats.io.container import write_image
 from pipeline.formats.io.segmentation import read_segmentation
 from pipeline.image.blocks import slices_first
@@ -43,7 +43,7 @@ def read_whole(
     volume: Volume,
     settings: Extract,
     format_name: str | None = None,
-    sidecar: Path | None = None,
+    sidecars: Sequence[str] = (),
 ) -> Image:
     """Read a volume with physical values, its slice profile and the plane of its slices.
 
@@ -52,7 +52,7 @@ def read_whole(
         volume: its entry of the configuration.
         settings: the section `extract`.
         format_name: module of pipeline.formats; None detects the format.
-        sidecar: BIDS sidecar with the slice thickness.
+        sidecars: BIDS sidecars with the slice thickness, the farthest first.
 
     Raises:
         UserError: naming the file.
@@ -63,7 +63,7 @@ def read_whole(
         logger.warning(
             "%s: how large a pixel is, is not known: lengths are in pixels until voxel_um is given", volume.id
         )
-    image = with_sidecar(image, sidecar) if sidecar else image
+    image = with_sidecars(image, sidecars) if sidecars else image
     thickness = None if volume.is_combined else volume.thicknesses_mm[0]
     image = with_thickness(image, thickness, f"volume {volume.id!r}")
     log_profile(image, volume.id)
@@ -76,7 +76,7 @@ def read_block(
     settings: Extract,
     format_name: str | None = None,
     segmentation: Path | None = None,
-    sidecar: Path | None = None,
+    sidecars: Sequence[str] = (),
 ) -> Image:
     """Read a block of slices; see `normalise`.
 
@@ -86,12 +86,12 @@ def read_block(
         settings: the section `extract`.
         format_name: module of pipeline.formats; None detects the format.
         segmentation: label volume on the same grid; each of its labels becomes a mask.
-        sidecar: BIDS sidecar with the slice thickness.
+        sidecars: BIDS sidecars with the slice thickness, the farthest first.
 
     Raises:
         UserError: naming the file.
     """
-    image = read_whole(source, volume, settings, format_name, sidecar)
+    image = read_whole(source, volume, settings, format_name, sidecars)
     axis = image.slice_axis
     labels = read_segmentation(segmentation, image, volume.id) if segmentation else None
     try:
@@ -151,7 +151,7 @@ def extract(
     near_duplicates: Collection[str] = (),
     format_name: str | None = None,
     segmentation: Path | None = None,
-    sidecar: Path | None = None,
+    sidecars: Sequence[str] = (),
 ) -> None:
     """Extract one volume of the configuration from a file; see `read_block`, and `read_stack` for collections.
 
@@ -161,7 +161,7 @@ def extract(
     if volume.is_stack:
         result = read_stack(source, volume, settings, near_duplicates)
     else:
-        result = read_block(source, volume, settings, format_name, segmentation, sidecar)
+        result = read_block(source, volume, settings, format_name, segmentation, sidecars)
     write_extracted(output, result, volume, source)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,6 @@ import torch
 from pipeline import __version__, plugins
 from pipeline.config.combine import Combine
 from pipeline.config.families import format_by_name
-from pipeline.errors import UserError
 from pipeline.files import sha256_of
 from pipeline.formats import ROOM
 from pipeline.formats.io.predictions import check_output, warn_of_clipping, write_quantity
@@ -26,7 +24,7 @@ from pipeline.inference.combine.prior import Prior
 from pipeline.inference.combine.reading import Source, read_grid, read_scans
 from pipeline.inference.combine.scan import Scan
 from pipeline.inference.combine.stages import Stages
-from pipeline.inference.restore_file import check_no_overwrite, uncertainty_path
+from pipeline.inference.restore_file import check_target, uncertainty_path
 from pipeline.inference.result_check import Agreement, agreement_of, check_agreement, without_outliers
 from pipeline.physics.scan_operator import Grid
 
@@ -62,16 +60,12 @@ def combine_files(
         UserError: see `read_scans`; also, the output is not of a possible format or would replace an input, or the
             result disagrees with a scan.
     """
-    if output.is_dir() or not output.name:
-        raise UserError(f"--output: {output} is a folder; give the name of a file, such as {output / 'sr.nii.gz'}.")
-    folder = next(one for one in output.absolute().parents if one.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise UserError(f"--output: cannot write into {folder}; choose a folder that you may write to.")
     for source in sources:
-        check_no_overwrite(source.path, output)
+        check_target(source.path, output)
+    given = read_grid(like) if like else None
     scans = read_scans(sources, move=settings.motion)
     target = _target(scans[0].image, output)
-    grid = read_grid(like) if like else _grid(scans[0].image, settings, [min(scan.image.spacing) for scan in scans])
+    grid = given or _grid(scans[0].image, settings, [min(scan.image.spacing) for scan in scans])
     inputs = {
         "version": __version__,
         "sources": [[_fingerprint(one.path), one.thickness_mm, one.frame, one.series] for one in sources],
@@ -135,7 +129,7 @@ def _target(image: Image, output: Path) -> Image:
         UserError: the name of the output belongs to another format.
     """
     if format_by_name(output.name) == NIFTI and image.header.format != NIFTI:
-        return plugins.load(ROOM, NIFTI).converted(image)
+        image = plugins.load(ROOM, NIFTI).converted(image)
     check_output(output, image)
     return image
 

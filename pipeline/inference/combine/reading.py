@@ -14,7 +14,7 @@ from pipeline.config.sections import Extract
 from pipeline.errors import UserError, about
 from pipeline.files import sha256_of
 from pipeline.formats import Part, format_of
-from pipeline.formats._sidecar import with_sidecar
+from pipeline.formats._sidecar import with_sidecars
 from pipeline.image.image import Image
 from pipeline.image.intensity_limits import limited
 from pipeline.image.normalisation import normalise
@@ -41,14 +41,14 @@ class Source:
         thickness_mm: slice thickness (full width at half maximum); None if the user does not give it.
         frame: volume of a 4-D file.
         series: image to read if the file contains several.
-        sidecar: BIDS sidecar, from which the slice thickness is read; None for that beside the file, if there is one.
+        sidecars: BIDS sidecars from which the slice thickness is read, the farthest first; if empty, those of the file.
     """
 
     path: Path
     thickness_mm: float | None = None
     frame: int | None = None
     series: str | None = None
-    sidecar: Path | None = None
+    sidecars: tuple[str, ...] = ()
 
 
 def read_scans(sources: Sequence[Source], *, move: bool = True) -> tuple[Scan, ...]:
@@ -139,8 +139,8 @@ def read_grid(path: Path) -> Grid:
 
 def _read(source: Source) -> Scan:
     image = format_of(source.path).read(source.path, Part(frame=source.frame, series=source.series))
-    if source.sidecar is not None:
-        image = with_sidecar(image, source.sidecar)
+    if source.sidecars:
+        image = with_sidecars(image, source.sidecars)
     _check_voxel_size(image)
     if image.stack.has_channels:
         raise UserError("has several channels; only grey images of heads are combined.")
