@@ -21,11 +21,11 @@ from pipeline.config.sections import Infer
 from pipeline.errors import UserError
 from pipeline.formats.tiled import Factors, TiledImage, Unit
 from pipeline.image.foreground import foreground_mask
-from pipeline.image.image import MILLIMETRES, Image
+from pipeline.image.image import Image
 from pipeline.image.intensity import IntensityMap
 from pipeline.image.intensity_limits import limited
 from pipeline.image.interleaving import interleaving_difference, without_interleaving
-from pipeline.image.slice_profile import ORIGINS, SHAPES, SliceProfile
+from pipeline.image.lengths import voxels_in_words
 from pipeline.image.stack import SLICE_AXIS, lay_sections, upright_sections
 from pipeline.inference.backends._compute import FULL_PRECISION
 from pipeline.inference.channel_statistics import (
@@ -36,7 +36,6 @@ from pipeline.inference.channel_statistics import (
     read_finite,
     read_unit,
 )
-from pipeline.inference.domain import lengths_in_words
 from pipeline.inference.error_map import UncertaintyKind
 from pipeline.inference.forward_pass import engine_for, log_precision_change
 from pipeline.inference.memory import device_of
@@ -323,14 +322,13 @@ def thick_section_method(
     profile = stated_profile(outline, thickness_mm, name)
     if slice_axis_of(outline) != SLICE_AXIS:
         raise UserError(
-            f"{image.path}: its voxels of {lengths_in_words(outline.spacing_mm or ())} (x, y, z) are not longest along "
-            "z, across its sections, where an image of this size is restored; save it with its axes in another order."
+            f"{image.path}: its voxels of {voxels_in_words(outline.spacing, outline.unit)} (x, y, z) are not longest along z, "
+            "across its sections, where an image of this size is restored; save it with its axes in another order."
         )
     try:
         check_thick(outline)
     except UserError as error:
         raise UserError(f"{image.path}: {error}") from error
-    _log_profile(name, profile, MILLIMETRES[outline.unit] * outline.spacing[SLICE_AXIS])
     described = {"thickness_mm": profile.thickness_mm, "profile": profile.shape, "source": profile.source}
     factors = (slice_ratio(outline), 1, 1)
     return StackMethod(
@@ -396,12 +394,3 @@ def _darkest(image: TiledImage, unit: Unit, intensity: IntensityMap) -> NDArray:
         darkest([darkest(read_finite(image, one, strip, slice(0, columns))) for strip in strips]) for one in planes
     ]
     return np.reshape(found, (-1, 1, 1))
-
-
-def _log_profile(name: str, profile: SliceProfile, spacing_mm: float) -> None:
-    """Log the slice profile in the units of microscopy."""
-    logger.info(
-        "%s: sections of %s every %s, %s profile, thickness %s",
-        *(name, lengths_in_words([profile.thickness_mm]), lengths_in_words([spacing_mm])),
-        *(SHAPES[profile.shape], ORIGINS[profile.source]),
-    )

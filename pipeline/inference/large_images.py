@@ -32,9 +32,9 @@ from pipeline.files import DISK_ERRORS, read_json, write_json
 from pipeline.formats._pyramid import add_coarser_levels, create_level, open_level
 from pipeline.formats.io.predictions import warn_of_clipping
 from pipeline.formats.tiled import TiledImage, Unit, fitting_format
-from pipeline.image.image import MILLIMETRES
 from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, IntensityMap
 from pipeline.image.intensity_limits import log_limited
+from pipeline.image.lengths import MILLIMETRES
 from pipeline.inference.block_methods import BlockMethod, RestoredBlock, enlarged_shape
 from pipeline.inference.channel_statistics import ChannelStatistics, channel_statistics, read_finite, read_unit
 from pipeline.inference.domain import outside_domain

@@ -11,6 +11,7 @@ from pipeline.errors import UserError
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
 from pipeline.image.interleaving import interleaving_difference, without_interleaving
+from pipeline.image.lengths import voxels_in_words
 from pipeline.image.plane import NAMES, THICK
 from pipeline.image.slice_profile import SliceProfile
 from pipeline.inference.restoration import noise_model
@@ -58,11 +59,10 @@ def check_thick(image: Image) -> None:
     if image.data.shape[slice_axis_of(image)] == 1:
         raise UserError("has a single slice; there is nothing to restore between slices.")
     if factor < THICK - ROUNDING:
-        listed = " x ".join(f"{length:.3g}" for length in image.spacing)
         raise UserError(
-            f"thick slices are restored to isotropic voxels, but its voxels of {listed} {image.unit} are not {THICK:g} "
-            "times longer along any axis; to enlarge it within its slices, give a baseline and --factor, such as "
-            "--model total_variation --factor 2."
+            f"thick slices are restored to isotropic voxels, but its voxels of "
+            f"{voxels_in_words(image.spacing, image.unit)} are not {THICK:g} times longer along any axis; to enlarge "
+            "it within its slices, give a baseline and --factor, such as --model total_variation --factor 2."
         )
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pipeline.errors import UserError
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
+from pipeline.image.lengths import lengths_in_words
 from pipeline.image.missing_values import filled, missing_voxels
 from pipeline.image.plane import thick_axis
 from pipeline.image.slice_profile import MAX_THICKNESS_MM, SliceProfile
@@ -61,8 +62,8 @@ def with_thickness(image: Image, thickness_mm: float | None, name: str) -> Image
     known = image.slice_profile
     if known is not None and abs(known.thickness_mm - thickness_mm) > DIFFERENCE * known.thickness_mm:
         logger.warning(
-            "%s: the given slice thickness of %.4g mm is used, but the file states %.4g mm (%s)",
-            *(name, thickness_mm, known.thickness_mm, known.source),
+            "%s: the given slice thickness of %s is used, but the file states %s (%s)",
+            *(name, lengths_in_words([thickness_mm]), lengths_in_words([known.thickness_mm]), known.source),
         )
     given = SliceProfile(thickness_mm, "gaussian", "given", slice_axis_of(image))
     return replace(image, slice_profile=given)
@@ -92,17 +93,11 @@ def resolved_profile(image: Image, given_mm: float | None = None, name: str = "t
     known = with_thickness(image, given_mm, name)
     sizes = _known_spacing(image, name)
     profile = known.slice_profile or _estimated(image, sizes, slice_axis_of(image), name)
-    if profile.thickness_mm > MAX_THICKNESS_MM:
-        raise UserError(
-            f"{name}: its slices are {profile.thickness_mm:.4g} mm apart; at most {MAX_THICKNESS_MM:g} mm are "
-            "plausible. Correct the voxel size or the unit of length in its header."
-        )
-    logger.info("%s: %s", name, profile.describe(sizes[profile.axis_of(sizes)]))
-    return profile
+    return _checked(profile, sizes, name)
 
 
 def stated_profile(image: Image, given_mm: float | None = None, name: str = "the image") -> SliceProfile:
-    """Return the slice profile of an image without looking at its pixels.
+    """Return the slice profile of an image without looking at its pixels, and log where it is known from.
 
     It is as given, as stated by the file, or a Gaussian whose width is the slice spacing.
 
@@ -114,8 +109,20 @@ def stated_profile(image: Image, given_mm: float | None = None, name: str = "the
     Raises:
         UserError: as `resolved_profile`.
     """
-    known = with_thickness(image, given_mm, name).slice_profile
-    return known or _assumed(_known_spacing(image, name), slice_axis_of(image))
+    known = with_thickness(image, given_mm, name)
+    sizes = _known_spacing(image, name)
+    return _checked(known.slice_profile or _assumed(sizes, slice_axis_of(image)), sizes, name)
+
+
+def _checked(profile: SliceProfile, sizes: tuple[float, ...], name: str) -> SliceProfile:
+    """Check that a profile is plausible, and log it."""
+    if profile.thickness_mm > MAX_THICKNESS_MM:
+        raise UserError(
+            f"{name}: its slices are {profile.thickness_mm:.4g} mm apart; at most {MAX_THICKNESS_MM:g} mm are "
+            "plausible. Correct the voxel size or the unit of length in its header."
+        )
+    logger.info("%s: %s", name, profile.describe(sizes[profile.axis_of(sizes)]))
+    return profile
 
 
 def _known_spacing(image: Image, name: str) -> tuple[float, ...]:
@@ -138,5 +145,6 @@ def _estimated(image: Image, sizes: tuple[float, ...], axis: int, name: str) -> 
     if not found.is_reliable:
         logger.info("%s: the slice thickness cannot be estimated: %s", name, found.problem)
         return _assumed(sizes, axis)
-    logger.info("%s: estimated slice thickness, 95 %% interval: %.2f to %.2f mm", name, found.low_mm, found.high_mm)
+    interval = lengths_in_words([found.low_mm, found.high_mm], " to ")
+    logger.info("%s: estimated slice thickness, 95 %% interval: %s", name, interval)
     return SliceProfile(found.fwhm_mm, "gaussian", "estimated", axis)
