@@ -6,7 +6,6 @@ planes, all of a stack for baselines, and for networks that restore thick sectio
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -56,8 +55,6 @@ from pipeline.models.record import TrainingDomain
 from pipeline.physics.grid import covered_shape, crop_to
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.resolved_profile import slice_axis_of, stated_profile
-
-logger = logging.getLogger(__name__)
 
 MAX_BLOCK_VOXELS = 2**24
 """Voxels of a restored block of a stack, which takes up to 100 bytes each."""
@@ -322,8 +319,8 @@ def thick_section_method(
     profile = stated_profile(outline, thickness_mm, name)
     if slice_axis_of(outline) != SLICE_AXIS:
         raise UserError(
-            f"{image.path}: its voxels of {voxels_in_words(outline.spacing, outline.unit)} (x, y, z) are not longest along z, "
-            "across its sections, where an image of this size is restored; save it with its axes in another order."
+            f"{image.path}: its voxels of {voxels_in_words(outline.spacing, outline.unit)} (x, y, z) are not longest "
+            "along z, across its sections, where an image of this size is restored; save its axes in another order."
         )
     try:
         check_thick(outline)
