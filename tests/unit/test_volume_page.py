@@ -21,7 +21,7 @@ from pipeline.metrics import frc
 from pipeline.metrics._shells import first_below
 from pipeline.provenance.environment import processor_name
 from pipeline.reporting.figures import viewer
-from pipeline.reporting.figures.gallery import absolute_error, choose_slices, picture_label, with_colours
+from pipeline.reporting.figures.gallery import absolute_error, choose_slices, picture_label, scale_bar, with_colours
 from pipeline.reporting.figures.slices import Box, display_slice, display_slices, red_of
 from pipeline.reporting.figures.viewer import Crop, Layer, choose_crop, limit, mosaics, pack, viewer_data
 from pipeline.reporting.literature import bibtex, escape_tex, works
@@ -177,6 +177,7 @@ def test_sections_of_micrographs_have_three_planes_in_their_own_unit():
     data = viewer_data(packed, reference, keys=[], labels=list("abcdefg"), **given)
     assert [(plane["name"], plane["axis"]) for plane in data["planes"]] == [("xy", 2), ("xz", 1), ("yz", 0)]
     assert data["unit"] == "nm" and data["spacing"] == pytest.approx([10, 10, 40])
+    assert scale_bar(0.24, reference) == ("50 nm", pytest.approx(50 / 240))
 
 
 def smooth_tiles(count: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.baselines import nearest
 from pipeline.image.channels import COLOURS, colour_slices
 from pipeline.image.image import Image
-from pipeline.image.lengths import lengths_in_words
+from pipeline.image.lengths import MILLIMETRES, lengths_in_words
 from pipeline.image.slices import evenly_spaced
 from pipeline.physics.grid import crop_to
 from pipeline.physics.low_resolution import LowResolutionImage
@@ -243,24 +243,26 @@ def _build(
         bar=data_uri(colour_bar()),
         lossless=quality is None,
         averaged=max(box.shape) > LONGEST_SIDE,
-        scale=None
-        if reference.spacing_mm is None
-        else scale_bar(width * reference.spacing_mm[0] / reference.spacing[0]),
+        scale=scale_bar(width, reference),
     )
 
 
-def scale_bar(width_mm: float) -> tuple[str, float]:
-    """Return the longest scale bar of 1, 2 or 5 times a power of ten that covers at most a third of a width.
+def scale_bar(width: float, reference: Image) -> tuple[str, float] | None:
+    """Return the longest scale bar of 1, 2 or 5 times a power of ten that covers at most a third of an image's width.
 
     Args:
-        width_mm: width of the image in mm.
+        width: width of the image, in the unit of the reference.
+        reference: extracted volume.
 
     Returns:
-        Its length in words, and as a share of the width.
+        Its length in words, and as a share of the width; None where the voxel size is unknown.
     """
+    if reference.spacing_mm is None:
+        return None
+    width_mm = width * MILLIMETRES[reference.unit]
     power = 10.0 ** math.floor(math.log10(width_mm * MAX_BAR_SHARE))
     length = max(digit * power for digit in (1, 2, 5) if digit * power <= width_mm * MAX_BAR_SHARE)
-    return lengths_in_words([length]), length / width_mm
+    return lengths_in_words([length], like=reference.spacing_mm), length / width_mm
 
 
 @dataclass(frozen=True)
