@@ -55,6 +55,7 @@ from pipeline.models.record import TrainingDomain
 from pipeline.physics.grid import covered_shape, crop_to
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.resolved_profile import slice_axis_of, stated_profile
+from pipeline.physics.slice_sampling import slice_sampling
 
 MAX_BLOCK_VOXELS = 2**24
 """Voxels of a restored block of a stack, which takes up to 100 bytes each."""
@@ -361,10 +362,13 @@ def stack_network(
     Raises:
         UserError: as `thick_section_method`.
     """
+    bound = network
 
     def restore(low: LowResolutionImage) -> NDArray[np.float32]:
+        nonlocal bound
         model = low.forward_model
-        found = restore_at(model.noise_sigma, [network], low, settings, with_tta_std=uncertainty is not None)
+        bound = bound.for_slices(slice_sampling(model))  # once, so that its engine is prepared once
+        found = restore_at(model.noise_sigma, [bound], low, settings, with_tta_std=uncertainty is not None)
         if uncertainty is None or found.tta_std is None:
             return found.restored
         return uncertainty.of(found.restored, low.data, found.tta_std, model.factors)
