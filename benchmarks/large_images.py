@@ -76,14 +76,14 @@ def make_network(path: Path) -> Path:
     return path
 
 
-def apply_measured(network: Path, source: Path, output: Path, *options: str) -> Cost:
+def apply_measured(model: Path | str, source: Path, output: Path, *options: str) -> Cost:
     """Run `brainsr apply` in a separate process.
 
     Raises:
         RuntimeError: it failed; the text is what it wrote.
     """
     command: list[str | Path] = [sys.executable, "-m", "pipeline", "apply", "--device", "cpu", "--foreground", "all"]
-    command += ["--model", network, source, "--output", output, "--force", *options]
+    command += ["--model", model, source, "--output", output, "--force", *options]
     return run_apart(command, output.with_name(f"{output.name}.log"))
 
 

@@ -26,7 +26,7 @@
 
   const state = {
     view: "panels", plane: 0, first: data.first, second: data.second, split: 50,
-    at: size.map((length, axis) => (axis === data.axis && !data.planes[0].edges.length ? 0 : length >> 1)),
+    at: size.map((length, axis) => (axis === data.axis && !data.planes[0].edges.length && data.planes.length === 1 ? 0 : length >> 1)),
     zoom: 1, middle: size.map(() => [0.5, 0.5]), level: data.white / 2, width: data.white, hover: null,
   };
   const black = () => state.level - state.width / 2;
@@ -235,6 +235,26 @@
     }
   }
 
+  // A bar of a round length, at most a third of the width; none where the voxel size is unknown.
+  function drawScale(context, perUnit, width, height) {
+    if (data.unit === "pixel") return;
+    const most = width / 3 / perUnit;
+    const power = 10 ** Math.floor(Math.log10(most));
+    const length = [5, 2, 1].find((digit) => digit * power <= most) * power;
+    const across = length * perUnit, left = 10, top = height - 12;
+    const text = Number(length.toPrecision(1)) + " " + data.unit;
+    context.lineWidth = 3;
+    context.strokeStyle = "#000";
+    context.fillStyle = "#e8ebef";
+    context.strokeRect(left, top, across, 3);
+    context.fillRect(left, top, across, 3);
+    context.font = "600 11px system-ui, sans-serif";
+    context.textAlign = "left";
+    context.textBaseline = "bottom";
+    context.strokeText(text, left, top - 3);
+    context.fillText(text, left, top - 3);
+  }
+
   function drawPane(pane) {
     const plane = data.planes[pane.plane()];
     const width = pane.stage.clientWidth;
@@ -265,6 +285,7 @@
     if (state.view === "planes") drawCross(context, plane, spot, state.at, "#ffd166aa", width, height);
     if (state.hover && state.hover.axis === plane.axis) drawCross(context, plane, spot, state.hover.place, "#7fd0d499", width, height);
     drawEdges(context, plane, width, height);
+    drawScale(context, pane.fit * state.zoom, width, height);
     pane.name.textContent = items.map(titleOf).join(" | ") + (state.view === "planes" ? ", " + plane.name : "");
     pane.canvas.setAttribute("aria-label", items.map(titleOf).join(" beside ") + ", " + placeWords(plane));
     return whole;

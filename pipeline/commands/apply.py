@@ -53,9 +53,11 @@ def apply(
     half-width of the 90 % prediction interval of each voxel; for others it is the standard deviation over test-time
     augmentation by flips and transposes. Fast networks write it only with --uncertainty, since it takes eight passes.
 
-    TIFF and OME-Zarr images with more than 1024 rows or columns, or 8 million pixels, are restored tile by tile in
-    constant memory. An interrupted restoration resumes when the command is run again. For these images, uncertainty
-    maps are written only with --uncertainty, and --foreground does not apply to them.
+    TIFF and OME-Zarr images with more than 1024 rows or columns, or 8 million pixels, are restored tile by tile, stacks
+    of thick sections in blocks of all sections, in memory that hardly depends on rows and columns. An interrupted
+    restoration resumes when the command is run again. For these images, uncertainty maps are written only with
+    --uncertainty, --foreground does not apply, and the thickness of sections equals their distance without
+    --thickness-mm.
 
     Args:
         image: the image: a file, or a folder or zip archive of DICOM files or of pictures.

@@ -26,8 +26,9 @@ from numpy.typing import NDArray
 from skimage.filters import threshold_multiotsu
 
 from pipeline.config.volumes import TISSUE_ORDERS
-from pipeline.image.image import MILLIMETRES, Image
+from pipeline.image.image import Image
 from pipeline.image.intensity import robust_ends
+from pipeline.image.lengths import MILLIMETRES
 from pipeline.statistics.bland_altman import bland_altman
 from pipeline.tables.tissue import TISSUE, TissueVolume
 from pipeline.tables.tissue_agreement import TissueAgreement

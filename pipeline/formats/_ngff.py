@@ -52,7 +52,7 @@ class Axis:
             self, unit="micrometer", scale=float(micrometres), translation=self.translation * micrometres / self.scale
         )
 
-    def refined(self, factor: int) -> Axis:
+    def refined(self, factor: float) -> Axis:
         """Return the axis of a grid with `factor` cells in each of its cells: see pipeline.physics.grid."""
         shift = self.scale * (1 / factor - 1) / 2
         return replace(self, scale=self.scale / factor, translation=self.translation + shift)
@@ -142,9 +142,12 @@ class Multiscale:
         """Return a copy in which the named axes are replaced."""
         return replace(self, axes=tuple(changes.get(axis.name, axis) for axis in self.axes))
 
-    def refined(self, factor: int) -> Multiscale:
-        """Return the metadata of an image with pixels `factor` times smaller along y and x."""
-        return self.with_axes(**{axis.name: axis.refined(factor) for axis in self.axes if axis.name in "yx"})
+    def refined(self, factors: Sequence[float]) -> Multiscale:
+        """Return the metadata of an image whose voxels are smaller by factors along z, y and x."""
+        smaller = dict(zip("zyx", factors, strict=True))
+        return self.with_axes(
+            **{axis.name: axis.refined(smaller[axis.name]) for axis in self.axes if axis.name in "zyx"}
+        )
 
 
 def parse(attributes: Mapping[str, Any], wanted: str | None = None) -> Multiscale:

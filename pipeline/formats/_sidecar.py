@@ -15,6 +15,7 @@ from dataclasses import replace
 from pipeline.config.bids.sidecars import read_sidecars
 from pipeline.errors import UserError
 from pipeline.image.image import Image
+from pipeline.image.lengths import lengths_in_words
 from pipeline.image.plane import thick_axis
 from pipeline.image.slice_profile import MAX_THICKNESS_MM, SliceProfile
 
@@ -49,13 +50,13 @@ def with_sidecars(image: Image, sidecars: Sequence[str]) -> Image:
     actual = sizes[axis]
     if spacing is not None and abs(spacing - actual) > SPACING_TOLERANCE * actual:
         logger.warning(
-            "%s: %s is %.4g mm, but the slices of the image lie %.4g mm apart, which is used. Was the image resampled?",
-            *(by_spacing, SPACING, spacing, actual),
+            "%s: %s is %s, but the slices of the image lie %s apart, which is used. Was the image resampled?",
+            *(by_spacing, SPACING, lengths_in_words([spacing]), lengths_in_words([actual])),
         )
     elif not PLAUSIBLE_RATIO[0] <= thickness / actual <= PLAUSIBLE_RATIO[1]:
         logger.warning(
-            "%s: %s is %.4g mm, but the slices of the image lie %.4g mm apart. Was the image resampled?",
-            *(by_thickness, THICKNESS, thickness, actual),
+            "%s: %s is %s, but the slices of the image lie %s apart. Was the image resampled?",
+            *(by_thickness, THICKNESS, lengths_in_words([thickness]), lengths_in_words([actual])),
         )
     return replace(image, slice_profile=SliceProfile(thickness, "gaussian", "sidecar", axis))
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import UserError
-from pipeline.image.image import MILLIMETRES, Image
+from pipeline.image.image import Image
+from pipeline.image.lengths import MILLIMETRES
 from pipeline.image.stack import UNIT as PIXEL
 
 AFFINE_TOLERANCE = 1e-4

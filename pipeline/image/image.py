@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 
 from pipeline.image.header import FileHeader
 from pipeline.image.intensity import IntensityMap
+from pipeline.image.lengths import MILLIMETRES
 from pipeline.image.slice_profile import SliceProfile
 from pipeline.image.stack import Stack
 
 PLANE_AXIS = {"sagittal": 0, "coronal": 1, "axial": 2}
 """Axis of a canonical (RAS) array along which the slices of a plane follow each other."""
 
-MILLIMETRES = {"mm": 1.0, "um": 1e-3}
 """Millimetres per unit of an image's spacing. A picture without a voxel size has the unit "pixel"."""
 
 

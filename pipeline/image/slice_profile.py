@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from pipeline.image.lengths import lengths_in_words
+
 Shape = Literal["gaussian", "rect", "windowed_sinc"]
 """Shapes of `pipeline.physics.operators.slice_profile`."""
 Origin = Literal["given", "dicom", "sidecar", "estimated", "assumed"]
@@ -64,12 +66,16 @@ class SliceProfile:
         Args:
             spacing_mm: distance of the centres of neighbouring slices, in mm.
         """
+
+        def words(length_mm: float) -> str:
+            return lengths_in_words([length_mm], like=(self.thickness_mm, spacing_mm))
+
         gap = self.gap_mm(spacing_mm)
         if abs(gap) <= CONTIGUOUS_SHARE * spacing_mm:
             relation = "contiguous"
         else:
-            relation = f"gap of {gap:.3g} mm" if gap > 0 else f"overlap of {-gap:.3g} mm"
+            relation = f"{'gap' if gap > 0 else 'overlap'} of {words(abs(gap))}"
         return (
-            f"slices of {self.thickness_mm:.3g} mm every {spacing_mm:.3g} mm ({relation}), "
+            f"slices of {words(self.thickness_mm)} every {words(spacing_mm)} ({relation}), "
             f"{SHAPES[self.shape]} profile, thickness {ORIGINS[self.source]}"
         )

@@ -115,6 +115,16 @@ def upright(one_slice: NDArray) -> NDArray:
     return one_slice.T[::-1, ::-1]
 
 
+def lay_sections(sections: NDArray) -> NDArray:
+    """Turn sections (section, rows, columns) into an array (x, y, section) of slices that lie as by `lay`."""
+    return sections[:, ::-1, ::-1].T
+
+
+def upright_sections(data: NDArray) -> NDArray:
+    """Turn an array (x, y, section) back into sections (section, rows, columns); the inverse of `lay_sections`."""
+    return data.T[:, ::-1, ::-1]
+
+
 def stacked(pictures: Sequence[NDArray]) -> NDArray:
     """Stack pictures into one array (x, y, slice), padded with zeros at the high ends of x and y.
 

@@ -11,7 +11,7 @@ from scipy.stats import qmc
 
 from pipeline.config.sections import Infer
 from pipeline.errors import UserError
-from pipeline.formats.tiled import Plane, TiledImage
+from pipeline.formats.tiled import Plane, TiledImage, Unit
 from pipeline.image.intensity import IntensityMap, IntensityRange, intensity_range
 from pipeline.image.intensity_limits import limited
 from pipeline.physics.noise_level import estimate_sigma
@@ -112,6 +112,11 @@ def read_finite(image: TiledImage, plane: Plane, rows: slice, columns: slice) ->
     if not np.all(np.isfinite(region)):
         raise UserError(f"{image.path}: rows {rows.start} to {rows.stop} contain pixels that are NaN or infinite.")
     return region
+
+
+def read_unit(image: TiledImage, unit: Unit, rows: slice, columns: slice) -> NDArray:
+    """Read a region of all sections of a unit, shape (sections, rows, columns); errors as `read_finite`."""
+    return np.stack([read_finite(image, plane, rows, columns) for plane in image.planes_in(unit)])
 
 
 def physical_values(stored: NDArray, intensity: IntensityMap) -> NDArray[np.float64]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from pipeline.config.shipped import Modality, ShippedNetwork, listed_networks, shipped_networks
 from pipeline.errors import UserError
 from pipeline.image.image import Image
+from pipeline.image.lengths import lengths_in_words, voxels_in_words
 from pipeline.image.plane import THICK, thick_axis
-from pipeline.inference.domain import lengths_in_words
 from pipeline.models.zoo import checked_weights
 from pipeline.physics.parameters import is_out_of_range
 from pipeline.tables.network_gains import ANY_CONTRAST, NetworkGain
@@ -51,7 +51,7 @@ def weights_named(model: str) -> Weights | None:
     return Weights(checked_weights(model), model, shipped) if shipped else None
 
 
-def choose_weights(image: Image | None, name: str) -> Weights:
+def choose_weights(image: Image, name: str) -> Weights:
     """Choose the network for an image among those that ship, and log why.
 
     For scans with slices at least 1.5 times thicker than the voxels within them, this is a through-plane network,
@@ -60,30 +60,30 @@ def choose_weights(image: Image | None, name: str) -> Weights:
     of these the first in the table.
 
     Args:
-        image: canonical image; None for one that is restored tile by tile, a micrograph.
+        image: canonical image, or its outline without pixels.
         name: name of the image, for messages.
 
     Raises:
         UserError: no network for such images ships; the message names the alternatives.
     """
-    if image is not None and is_section_stack(image):
+    if is_section_stack(image):
         kind = f"a stack of electron micrographs, by its voxel size of {lengths_in_words(image.spacing_mm or ())}"
         found = _smallest("micrograph", "through_plane")
         advice = "Restore it between its sections without a network: --model total_variation."
-    elif image is None or not image.is_anatomical:
+    elif not image.is_anatomical:
         kind = "a micrograph or picture, without anatomical axes"
         found = _smallest("micrograph", "in_plane")
         advice = "For a slice of an MRI volume, name an MRI network with --model; o" if shipped_networks() else "O"
         advice += "r enlarge it without a network: --model bspline3 --factor 2."
     else:
-        sizes = " x ".join(f"{length:.3g}" for length in image.spacing)
+        sizes = voxels_in_words(image.spacing, image.unit)
         axis = thick_axis(image.spacing)
         if axis is not None and image.data.shape[axis] > 1:
-            kind = f"a scan with thick slices (voxels of {sizes} {image.unit}, one at least {THICK:g} times longer)"
+            kind = f"a scan with thick slices (voxels of {sizes}, one at least {THICK:g} times longer)"
             found = _smallest("mri", "through_plane")
             advice = "Restore the slices without a network: --model total_variation."
         else:
-            kind = f"a scan without thick slices (voxels of {sizes} {image.unit})"
+            kind = f"a scan without thick slices (voxels of {sizes})"
             found = _smallest("mri", "in_plane")
             advice = "Or enlarge it without a network: --model total_variation --factor 2."
     if found is None:

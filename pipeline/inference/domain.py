@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
+from pipeline.image.lengths import lengths_in_words
 from pipeline.models.record import TrainingDomain
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.physics.parameters import is_out_of_range
@@ -15,8 +15,6 @@ NEGLIGIBLE_NOISE = 0.005
 
 CONTRAST_MARGIN = 0.05
 """Quantiles of the foreground may lie outside the range of the training volumes by this fraction of the intensities."""
-UNITS = ((1e-3, "nm", 1e6), (0.05, "µm", 1e3), (math.inf, "mm", 1.0))
-"""Units of lengths, with the lengths in mm below which they are used, and their number per mm."""
 QUANTILES = ("10 % quantile", "median", "90 % quantile")
 
 
@@ -72,12 +70,6 @@ def describe_domain(domain: TrainingDomain, voxel_mm: Sequence[float] | None) ->
         unknown = "" if voxel_mm else " (the size of these voxels is unknown)"
         sizes = f"voxels of {lengths_in_words(domain.voxel_mm, ' to ')} along the enlarged axes{unknown}, "
     return f"{sizes}noise of {100 * low:.3g} to {100 * high:.3g} %"
-
-
-def lengths_in_words(lengths_mm: Sequence[float], between: str = " x ") -> str:
-    """Return lengths in millimetres as text, in nm or µm if they are those of microscopy, such as "4 x 4 x 40 nm"."""
-    unit, per_mm = next((name, per_mm) for limit, name, per_mm in UNITS if max(lengths_mm) < limit)
-    return between.join(f"{length * per_mm:.3g}" for length in lengths_mm) + f" {unit}"
 
 
 def enlarged_voxels(image: LowResolutionImage) -> list[float] | None:

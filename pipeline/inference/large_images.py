@@ -1,7 +1,9 @@
 """Restoration of images that do not fit into memory, tile by tile.
 
-Tiles overlap and are blended (see pipeline.inference.tiles). Finished parts are written to a hidden folder beside the
-output, from which a run that was killed continues. The output appears under its name when it is complete.
+Tiles overlap and are blended (see pipeline.inference.tiles). Networks that enlarge within the planes restore one plane
+after the other; those that restore thick sections, and baselines, are given all sections of a tile (see
+pipeline.inference.block_methods). Finished parts are written to a hidden folder beside the output, from which a run
+that was killed continues. The output appears under its name when it is complete.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,95 +31,54 @@ from pipeline.errors import UserError
 from pipeline.files import DISK_ERRORS, read_json, write_json
 from pipeline.formats._pyramid import add_coarser_levels, create_level, open_level
 from pipeline.formats.io.predictions import warn_of_clipping
-from pipeline.formats.tiled import Plane, TiledImage, fitting_format
-from pipeline.image.image import MILLIMETRES
+from pipeline.formats.tiled import TiledImage, Unit, fitting_format
 from pipeline.image.intensity import LOW_PERCENTILE, PERCENTILE, IntensityMap
-from pipeline.image.intensity_limits import limited, log_limited
-from pipeline.inference.backends._compute import FULL_PRECISION
-from pipeline.inference.channel_statistics import (
-    ChannelStatistics,
-    channel_statistics,
-    normalised,
-    physical_values,
-    read_finite,
-)
+from pipeline.image.intensity_limits import log_limited
+from pipeline.image.lengths import MILLIMETRES
+from pipeline.inference.block_methods import BlockMethod, RestoredBlock, enlarged_shape
+from pipeline.inference.channel_statistics import ChannelStatistics, channel_statistics, read_finite, read_unit
 from pipeline.inference.domain import outside_domain
 from pipeline.inference.error_map import UncertaintyKind
-from pipeline.inference.forward_pass import engine_for, log_precision_change
-from pipeline.inference.memory import device_of
-from pipeline.inference.neighbours import without_neighbours
-from pipeline.inference.result_check import Agreement, agreement_of, cell_means, check_agreement, without_outliers
-from pipeline.inference.tiles import Tiling, restored_blocks
-from pipeline.inference.tta import MAX_AUGMENTATIONS, restore_augmented, restore_averaged
-from pipeline.models.generator import Generator
+from pipeline.inference.result_check import Agreement, check_agreement
+from pipeline.inference.tiles import ReadTile, Tiling, restored_blocks
 
 logger = logging.getLogger(__name__)
 
 
-def restore_large(network: Generator, image: TiledImage, settings: Infer, output: Path, generator_sha256: str) -> int:
-    """Restore all planes of an image and write them in its format, whole or not at all.
+def restore_large(method: BlockMethod, image: TiledImage, settings: Infer, output: Path) -> int:
+    """Restore all planes or stacks of an image and write them in its format, whole or not at all.
+
+    A method with a kind of uncertainty writes the uncertainty map instead, as 32-bit floats in the units of the image;
+    that of every tile is computed from its own voxels.
 
     Args:
-        network: one-channel network on its device, in evaluation mode.
+        method: network or baseline; a run that was killed continues only with the same one.
         image: open until this returns.
         settings: the section `infer`.
         output: path of the result, in the format of the image.
-        generator_sha256: of the network's file; a run that was killed continues only with the same one.
 
     Returns:
         Number of pixels that were clipped to the range of the dtype.
 
     Raises:
-        UserError: the image is damaged, without contrast or too small, the output is of another format, the network
-            enlarges columns alone, another process writes the same output, or the result disagrees with the image.
+        UserError: the image is damaged, without contrast or too small, the output is of another format, another process
+            writes the same output, or the result disagrees with the image.
     """
-    with _job(network, image, settings, output, generator_sha256, None) as job:
-        _warn_outside_domain(network, image, job.progress.channels)
-        job.restore_planes(network, settings)
-        check_agreement(image.path, job.progress.agreement, force=settings.force)
-        if job.progress.limited:
-            log_limited(image.path, job.progress.limited)
-        warn_of_clipping(output, job.progress.saturated, math.prod(job.shape), image.intensity.dtype)
-        job.deliver(output, generator_sha256)
-    return job.progress.saturated
-
-
-def uncertainty_large(
-    network: Generator,
-    image: TiledImage,
-    settings: Infer,
-    output: Path,
-    generator_sha256: str,
-    uncertainty: UncertaintyKind,
-) -> None:
-    """Write the uncertainty map of an image as 32-bit floats; every tile is computed from its own voxels.
-
-    It is in the units of the image; all other arguments and errors are those of `restore_large`.
-    """
-    with _job(network, image, settings, output, generator_sha256, uncertainty) as job:
-        job.restore_planes(network, settings)
-        job.deliver(output, generator_sha256)
-
-
-@contextmanager
-def _job(
-    network: Generator,
-    image: TiledImage,
-    settings: Infer,
-    output: Path,
-    generator_sha256: str,
-    uncertainty: UncertaintyKind | None,
-) -> Iterator[_Job]:
-    """Yield the job of an output, continued where it was interrupted; its folder is removed when it is done."""
-    rows_factor, columns_factor = network.factors
-    if rows_factor != columns_factor:
-        raise UserError("--model: this network enlarges columns alone; a plane needs one that enlarges both axes.")
     fitting_format(image.path, output)
-    key = _key(network, image, settings, generator_sha256, uncertainty)
+    key = _key(method, image, settings)
     with _workplace(output) as folder:
-        target = (image, columns_factor, uncertainty)
-        yield _Job.resumed(folder, key, *target) or _Job.started(folder, key, *target, settings)
+        job = _Job.resumed(folder, key, method, image) or _Job.started(folder, key, method, image, settings)
+        if method.uncertainty is None:
+            _warn_outside_domain(method, image, job.progress.channels)
+        job.restore(settings)
+        if method.uncertainty is None:
+            check_agreement(image.path, job.progress.agreement, force=settings.force)
+            if job.progress.limited:
+                log_limited(image.path, job.progress.limited)
+            warn_of_clipping(output, job.progress.saturated, math.prod(job.shape), image.intensity.dtype)
+        job.deliver(output)
         shutil.rmtree(folder)
+    return job.progress.saturated
 
 
 @dataclass(frozen=True)
@@ -126,8 +88,8 @@ class _Progress:
     Attributes:
         key: hash of everything that the result depends on.
         channels: statistics of every channel.
-        plane: number of finished planes.
-        row: number of finished rows of the next plane.
+        unit: number of finished planes, or stacks.
+        row: number of finished rows of the next one.
         saturated: pixels clipped so far.
         limited: pixels so far whose intensity was limited before the network.
         agreement: of the finished part with the image.
@@ -135,7 +97,7 @@ class _Progress:
 
     key: str
     channels: tuple[ChannelStatistics, ...]
-    plane: int = 0
+    unit: int = 0
     row: int = 0
     saturated: int = 0
     limited: int = 0
@@ -151,11 +113,9 @@ class _Progress:
 class _Job:
     """A restoration whose progress is stored on the disk."""
 
-    def __init__(
-        self, folder: Path, image: TiledImage, factor: int, uncertainty: UncertaintyKind | None, progress: _Progress
-    ) -> None:
-        self._folder, self._image, self._factor = folder, image, factor
-        self._uncertainty = uncertainty
+    def __init__(self, folder: Path, method: BlockMethod, image: TiledImage, progress: _Progress) -> None:
+        self._folder, self._method, self._image = folder, method, image
+        self._units: Sequence[Unit] = image.stacks if method.across_sections else image.planes
         self.progress = progress
         self._group = zarr.open_group(folder / "image", mode="a", zarr_format=image.zarr_format)
 
@@ -165,109 +125,80 @@ class _Job:
         return cast(zarr.Array, self._group["0"]).shape
 
     @classmethod
-    def resumed(
-        cls, folder: Path, key: str, image: TiledImage, factor: int, uncertainty: UncertaintyKind | None
-    ) -> _Job | None:
+    def resumed(cls, folder: Path, key: str, method: BlockMethod, image: TiledImage) -> _Job | None:
         """Return the job that was interrupted in a folder; None where there is none, or another one."""
         # A run that was killed after it had delivered the image leaves progress.json alone.
         if not (folder / "progress.json").is_file() or not (folder / "image").is_dir():
             return None
         values = read_json(folder / "progress.json")
         if values["key"] != key:
-            logger.info("an unfinished result is discarded: the image, network, settings or code have changed")
+            logger.info("an unfinished result is discarded: the image, method, settings or code have changed")
             return None
         progress = _Progress.from_json(values)
-        logger.info("continuing with plane %d, row %d", progress.plane, progress.row)
+        noun = "stack" if method.across_sections else "plane"
+        logger.info("continuing with %s %d, row %d", noun, progress.unit, progress.row)
         for stray in (folder / "image").rglob("*.partial"):  # zarr was writing it when it was killed
             stray.unlink()
-        return cls(folder, image, factor, uncertainty, progress)
+        return cls(folder, method, image, progress)
 
     @classmethod
-    def started(
-        cls,
-        folder: Path,
-        key: str,
-        image: TiledImage,
-        factor: int,
-        uncertainty: UncertaintyKind | None,
-        settings: Infer,
-    ) -> _Job:
-        """Empty the folder and begin with the first plane."""
+    def started(cls, folder: Path, key: str, method: BlockMethod, image: TiledImage, settings: Infer) -> _Job:
+        """Empty the folder and begin with the first unit."""
         for name in ("image", "progress.json"):
             shutil.rmtree(folder / name, ignore_errors=True)
             (folder / name).unlink(missing_ok=True)
         progress = _Progress(key, tuple(channel_statistics(image, settings)))
-        job = cls(folder, image, factor, uncertainty, progress)
-        shape = (*image.shape[:-2], *(size * factor for size in image.plane_shape))
-        dtype = np.dtype(_stored_intensity(image.intensity, uncertainty).dtype)
-        create_level(job._group, "0", shape, dtype, f"{image.leading}yx")
+        job = cls(folder, method, image, progress)
+        dtype = np.dtype(_stored_intensity(image.intensity, method.uncertainty).dtype)
+        create_level(job._group, "0", enlarged_shape(image, method.factors), dtype, f"{image.leading}yx")
         job._update()
         return job
 
-    def deliver(self, output: Path, generator_sha256: str) -> None:
+    def deliver(self, output: Path) -> None:
         """Add the coarser levels and write the result to its final path."""
         logger.info("writing %s", output)
         add_coarser_levels(self._group, f"{self._image.leading}yx")
         processing = {
             "channels": [asdict(one) for one in self.progress.channels],
-            "factor": self._factor,
-            "generator_sha256": generator_sha256,
             "offset_percentile": LOW_PERCENTILE,
             "scale_percentile": PERCENTILE,
+            **self._method.processing,
         }
-        if self._uncertainty is not None:
-            processing["quantity"] = self._uncertainty.description
+        if self._method.uncertainty is not None:
+            processing["quantity"] = self._method.uncertainty.description
         module = fitting_format(self._image.path, output)
-        module.deliver(self._folder / "image", self._image, self._factor, processing, output)
+        module.deliver(self._folder / "image", self._image, self._method.factors, processing, output)
 
-    def restore_planes(self, network: Generator, settings: Infer) -> None:
-        """Restore the remaining planes."""
-        factors = (self._factor, self._factor)
-        tiling = Tiling(self._image.plane_shape, factors, settings.tile_lr, settings.overlap_lr)
-        planes = self._image.planes
-        total = len(planes) * len(tiling.along(0)) * len(tiling.along(1))
-        done = self.progress.plane * total // len(planes)
+    def restore(self, settings: Infer) -> None:
+        """Restore the remaining units."""
+        tiling = self._method.tiling(self._image, settings)
+        total = len(self._units) * len(tiling.along(0)) * len(tiling.along(1))
+        done = self.progress.unit * total // len(self._units)
         with tqdm(total=total, initial=done, unit="tile", disable=None) as bar:
-            for number in range(self.progress.plane, len(planes)):
-                self._restore_plane(network, settings, tiling, planes[number], bar)
-                self._update(plane=number + 1, row=0)
+            for number in range(self.progress.unit, len(self._units)):
+                self._restore_unit(settings, tiling, self._units[number], bar)
+                self._update(unit=number + 1, row=0)
 
-    def _restore_plane(self, network: Generator, settings: Infer, tiling: Tiling, plane: Plane, bar: tqdm) -> None:
-        channel = self.progress.channels[self._image.channel_of(plane)]
+    def _restore_unit(self, settings: Infer, tiling: Tiling, unit: Unit, bar: tqdm) -> None:
+        channel = self.progress.channels[self._image.channel_of(unit)]
         intensity = replace(self._image.intensity, offset=channel.offset, scale=channel.scale)
-        engine = engine_for(network, settings)
-        augmentations = network.record.self_ensemble
+        stored = _stored_intensity(intensity, self._method.uncertainty)
+        restore_block = self._method.prepared(self._image, unit, channel, settings)
         agreement, outliers, saturated = self.progress.agreement, self.progress.limited, self.progress.saturated
 
         def restore(part: NDArray) -> NDArray[np.float32]:
             nonlocal agreement, outliers
             bar.update()
-            values = normalised(part, intensity)
-            within = limited(values)
-            given = without_neighbours(within.values, network.shape.neighbours)
-            if self._uncertainty is not None:
-                results = restore_augmented(engine, given, channel.noise_sigma, MAX_AUGMENTATIONS)
-                mean = within.added_to(np.mean(results[:augmentations], axis=0), tiling.factors)
-                return self._uncertainty.of(mean, values, np.std(results, axis=0), tiling.factors)
-            restored = restore_averaged(engine, given, channel.noise_sigma, augmentations)
-            restored = within.added_to(restored, tiling.factors)
-            again = intensity.to_physical(cell_means(restored, tiling.factors))
-            physical = without_outliers(physical_values(part, intensity), values)
-            agreement += agreement_of(again, physical, channel.scale, channel.noise_sigma)
-            outliers += within.voxels
-            return restored
+            found: RestoredBlock = restore_block(part)
+            agreement += found.agreement
+            outliers += found.limited
+            return found.values
 
-        def read(rows: slice) -> NDArray:
-            return read_finite(self._image, plane, rows, slice(0, tiling.shape[1]))
-
-        if settings.precision != FULL_PRECISION:
-            middle = [tiles[len(tiles) // 2] for tiles in (tiling.along(0), tiling.along(1))]
-            values = normalised(read_finite(self._image, plane, *middle), intensity)
-            given = without_neighbours(limited(values).values, network.shape.neighbours)
-            log_precision_change(network, settings, given, channel.noise_sigma, "the middle tile")
-        array, stored = open_level(self._group, "0"), _stored_intensity(intensity, self._uncertainty)
-        for rows, columns, values in restored_blocks(read, tiling, restore, self.progress.row):
-            array[(*plane, rows, columns)], clipped = stored.to_stored(values)
+        array = open_level(self._group, "0")
+        is_stack = any(isinstance(one, slice) for one in unit)
+        for rows, columns, values in restored_blocks(_reader(self._image, unit), tiling, restore, self.progress.row):
+            written, clipped = stored.to_stored(values)
+            array[(*unit, rows, columns)] = written if is_stack else written[0]
             saturated += clipped
             if columns.stop == array.shape[-1]:
                 self._update(row=rows.stop, saturated=saturated, limited=outliers, agreement=agreement)
@@ -277,11 +208,27 @@ class _Job:
         write_json(self._folder / "progress.json", asdict(self.progress))
 
 
-def _warn_outside_domain(network: Generator, image: TiledImage, channels: Sequence[ChannelStatistics]) -> None:
+def _reader(image: TiledImage, unit: Unit) -> ReadTile:
+    """Return a function that reads a tile of a unit, shape (sections, rows, columns)."""
+    if len(image.planes_in(unit)) > 1:
+        return lambda rows, columns: read_unit(image, unit, rows, columns)
+    [plane] = image.planes_in(unit)
+
+    # Files whose pixels are packed in rows are decoded once for each row of tiles.
+    @lru_cache(maxsize=1)
+    def strip(start: int, stop: int) -> NDArray:
+        return read_finite(image, plane, slice(start, stop), slice(0, image.plane_shape[1]))[None]
+
+    return lambda rows, columns: strip(rows.start, rows.stop)[..., columns]
+
+
+def _warn_outside_domain(method: BlockMethod, image: TiledImage, channels: Sequence[ChannelStatistics]) -> None:
     """Log the properties of an image that lie outside the range of the training data."""
-    sizes = None if image.voxel_um is None else [MILLIMETRES["um"] * size for size in image.voxel_um[:2]]
-    domain = network.record.domain
-    found = [sentence for one in channels for sentence in outside_domain(domain, one.noise_sigma, sizes)]
+    sizes = None
+    if image.voxel_um is not None:
+        along = zip(image.voxel_um, reversed(method.factors), strict=True)
+        sizes = [MILLIMETRES["um"] * size for size, factor in along if factor > 1]
+    found = [sentence for one in channels for sentence in outside_domain(method.domain, one.noise_sigma, sizes)]
     for sentence in dict.fromkeys(found):
         logger.warning("%s: %s. The result may be worse than interpolation.", image.path, sentence)
 
@@ -293,22 +240,19 @@ def _stored_intensity(intensity: IntensityMap, uncertainty: UncertaintyKind | No
     return replace(intensity.of_differences(), slope=1.0, intercept=0.0, dtype="float32")
 
 
-def _key(
-    network: Generator, image: TiledImage, settings: Infer, generator_sha256: str, uncertainty: UncertaintyKind | None
-) -> str:
+def _key(method: BlockMethod, image: TiledImage, settings: Infer) -> str:
     """Return a hash of everything that the result depends on."""
     files = sorted(path for path in image.path.rglob("*") if path.is_file()) or [image.path]
     stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     parts = (
-        generator_sha256,
-        device_of(network).type,
+        method.key,
         settings.model_dump_json(exclude={"force"}),
         code_version(__name__),
         str(image.path.resolve()),
         image.wanted,
         image.metadata,
         stamps,
-        uncertainty,
+        method.uncertainty,
     )
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 

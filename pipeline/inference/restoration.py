@@ -71,14 +71,32 @@ def restore_measured(
         settings: the section `infer`.
         with_tta_std: compute the TTA standard deviation.
     """
-    model = image.forward_model
+    inside = image.with_data(limited(image.data).values)
+    sigma = noise_sigma(inside, image.forward_model.noise_settings, settings)
+    logger.info("data-consistency weight: %.2f", consistency_weight(networks[0], sigma, settings))
+    return restore_at(sigma, networks, image, settings, with_tta_std=with_tta_std)
+
+
+def consistency_weight(network: Generator, sigma: float, settings: Infer) -> float:
+    """Return the data-consistency weight of a network for a noise level."""
+    return weight_at(sigma, network.record.consistency_weights) if settings.data_consistency else 0.0
+
+
+def restore_at(
+    sigma: float,
+    networks: Sequence[Generator],
+    image: LowResolutionImage,
+    settings: Infer,
+    *,
+    with_tta_std: bool = False,
+) -> Restored:
+    """Restore a low-resolution volume at a given noise level, without a log; see `restore_measured`."""
+    model = replace(image.forward_model, noise_sigma=sigma)
     # Networks see no intensities beyond their limits; what lies beyond is added at the end.
     within = limited(image.data)
-    inside = image.with_data(within.values)
-    found = restore_uncorrected(networks, inside, model.noise_settings, settings, with_tta_std=with_tta_std)
-    weight = weight_at(found.sigma, networks[0].record.consistency_weights) if settings.data_consistency else 0.0
-    logger.info("data-consistency weight: %.2f", weight)
-    model = replace(model, noise_sigma=found.sigma)
+    inside, given = image.with_data(within.values), settings.model_copy(update={"noise_sigma": sigma})
+    found = restore_uncorrected(networks, inside, model.noise_settings, given, with_tta_std=with_tta_std)
+    weight = consistency_weight(networks[0], sigma, settings)
     corrected = apply_data_consistency(found.restored, inside.data, model, weight)
     return found._replace(restored=within.added_to(corrected, model.factors))
 

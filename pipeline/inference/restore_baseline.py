@@ -6,23 +6,26 @@ Thick slices are restored to the voxel size within them. With a factor, images a
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.baselines.tuning.apply import default_settings, upsample
+from pipeline.code_version import code_version
 from pipeline.config.sections import Extract, Infer
-from pipeline.errors import UserError, about
+from pipeline.errors import about
 from pipeline.formats import Part, format_of
 from pipeline.formats.io.predictions import check_output, log_written, write_prediction
-from pipeline.formats.tiled import is_large
+from pipeline.formats.tiled import TiledImage, chosen, is_large, open_tiled
 from pipeline.image.channels import interleave_channels, split_channels
 from pipeline.image.image import Image
 from pipeline.image.missing_values import MASK as MISSING
 from pipeline.image.normalisation import normalise
+from pipeline.inference.block_methods import StackMethod, thick_section_method
 from pipeline.inference.restoration import noise_model
-from pipeline.inference.restore_file import check_target
+from pipeline.inference.restore_file import check_target, restore_in_tiles
 from pipeline.inference.restored_file import RestoredFile
 from pipeline.inference.result_check import Agreement, agreement_with_measurement, check_agreement
 from pipeline.inference.thick_slices import as_thick_slices, without_stripes
@@ -73,7 +76,11 @@ def restore_by_baseline(
     """
     check_target(source, output)
     if is_large(source, part.series):
-        raise UserError(f"{source}: images of this size are restored tile by tile, by networks only.")
+        with open_tiled(source, part.series) as opened:
+            wanted = chosen(opened, part)
+            block_method = baseline_in_blocks(method, wanted, factor, thickness_mm)
+            restore_in_tiles(block_method, wanted, settings, output)
+        return RestoredFile(method, block_method.factors[::-1])
     original = format_of(source).read(source, part)
     check_output(output, original)
     with about(str(source)):
@@ -112,15 +119,43 @@ def restored_by(method: str, image: LowResolutionImage, name: str) -> NDArray[np
         image: normalised image with its forward model.
         name: name of the image, for messages.
     """
-    axis = image.forward_model.slice_axis
-    if image.forward_model.factors[axis] == 1:
-        return np.maximum(upsample(image, method), image.data.min())
+    matched = without_stripes(image, name) if _has_thick_slices(image) else image
+    # Ringing around a dark background would be clipped by files of unsigned integers, which would seem a loss.
+    return np.maximum(_upsampled(method, matched), image.data.min())
+
+
+def _has_thick_slices(image: LowResolutionImage) -> bool:
+    return image.forward_model.factors[image.forward_model.slice_axis] != 1
+
+
+def _upsampled(method: str, image: LowResolutionImage) -> NDArray[np.float32]:
+    """Restore an image, or a block of it, by a baseline with default settings."""
+    if not _has_thick_slices(image):
+        return upsample(image, method)
     settings = default_settings(method, max(image.forward_model.noise_sigma, MIN_SIGMA))
     if "smoothing" in settings:
         settings["smoothing"] = SMOOTHING
-    matched = without_stripes(image, name)
-    # Ringing around a dark background would be clipped by files of unsigned integers, which would seem a loss.
-    return np.maximum(upsample(matched, method, {method: settings}), image.data.min())
+    return upsample(image, method, {method: settings})
+
+
+def baseline_in_blocks(method: str, image: TiledImage, factor: int | None, thickness_mm: float | None) -> StackMethod:
+    """Return the method by which a baseline restores an image that does not fit into memory.
+
+    Raises:
+        UserError: there is no factor, and the voxel size is unknown or the sections are not thick.
+    """
+    restore = partial(_upsampled, method)
+    key, made_by = (method, code_version(__name__)), {"baseline": method}
+    if factor is None:
+        return thick_section_method(image, thickness_mm, restore, key, made_by)
+    return StackMethod(
+        image.outline(),
+        lambda block, sigma: as_coarse_slices(block, sigma, factor),
+        restore,
+        (1, factor, factor),
+        (*key, factor),
+        {**made_by, "factor": factor},
+    )
 
 
 def as_coarse_slices(image: Image, noise_sigma: float | None, factor: int) -> LowResolutionImage:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +19,18 @@ from pipeline.errors import UserError, about
 from pipeline.files import sha256_of
 from pipeline.formats import ROOM, Part, format_by_name, format_of, read_suffixes, written_suffixes
 from pipeline.formats.io.predictions import check_output, log_written, restored_image, write_prediction, write_quantity
-from pipeline.formats.tiled import chosen, is_large, open_tiled
+from pipeline.formats.tiled import TiledImage, chosen, is_large, open_tiled
 from pipeline.image.channels import interleave_channels, split_channels
 from pipeline.image.contrast import Quantiles, foreground_quantiles
 from pipeline.image.image import Image
 from pipeline.image.intensity_limits import limited
 from pipeline.image.missing_values import MASK as MISSING
 from pipeline.image.normalisation import normalise
+from pipeline.inference.block_methods import BlockMethod, PlaneNetwork, enlarged_shape, stack_network
 from pipeline.inference.choice import Weights, log_measured_gain
 from pipeline.inference.domain import describe_domain, enlarged_voxels, outside_domain
 from pipeline.inference.error_map import UncertaintyKind
-from pipeline.inference.large_images import restore_large, uncertainty_large
+from pipeline.inference.large_images import restore_large
 from pipeline.inference.restoration import (
     MAGNITUDE_NOISE,
     Restored,
@@ -110,10 +112,13 @@ def restore_file(
     intervals = intervals_for(calibration, weights.path, digest) if calibration else network.record.error_intervals
     kind = UncertaintyKind(intervals)
     if is_large(source, part.series):
-        if thickness_mm is not None:
-            raise UserError(f"{source}: --thickness-mm does not apply to images that are restored tile by tile.")
-        _restore_in_tiles(network, digest, source, part, settings, output, kind if uncertainty else None)
-        return RestoredFile(weights.name, (*network.factors, 1), digest)
+        with open_tiled(source, part.series) as opened:
+            wanted = chosen(opened, part)
+            factors = _restore_in_tiles(
+                partial(_block_method, network, digest, wanted, settings, thickness_mm),
+                *(wanted, settings, output, kind if uncertainty else None),
+            )
+        return RestoredFile(weights.name, factors, digest)
     original = with_thickness(original or format_of(source).read(source, part), thickness_mm, str(source))
     check_output(output, original)
     log_profile(original, str(source))
@@ -395,28 +400,58 @@ def _agreement(
     return sum(found, Agreement())
 
 
-def _restore_in_tiles(
+def _block_method(
     network: Generator,
     digest: str,
-    source: Path,
-    part: Part,
+    image: TiledImage,
+    settings: Infer,
+    thickness_mm: float | None,
+    uncertainty: UncertaintyKind | None,
+) -> BlockMethod:
+    """Return the method by which a network restores an image that does not fit into memory.
+
+    Raises:
+        UserError: the network works across slices by a fixed factor, or does not fit the image.
+    """
+    if network.shape.slice_maps:
+        return stack_network(network, digest, image, settings, thickness_mm, uncertainty)
+    if direction_of(network) == "isotropic":
+        raise UserError(
+            f"{image.path}: an image of this size is restored within its slices or across thick ones, but this network "
+            "enlarges all three axes; cut the volume into smaller files, or choose a network that was trained with "
+            "degrade.direction: in_plane."
+        )
+    if thickness_mm is not None:
+        raise UserError(f"{image.path}: --thickness-mm does not apply to networks that enlarge within the slices.")
+    return PlaneNetwork(network, digest, uncertainty)
+
+
+def _restore_in_tiles(
+    method_for: Callable[[UncertaintyKind | None], BlockMethod],
+    image: TiledImage,
     settings: Infer,
     output: Path,
     uncertainty: UncertaintyKind | None,
-) -> None:
-    """Restore an image that does not fit into memory, and write an uncertainty map if its kind is given."""
-    if direction_of(network) == "isotropic" or network.shape.slice_maps:
-        raise UserError(
-            f"{source}: an image of this size is restored slice by slice, but this network works across slices; "
-            "cut the volume into smaller files, or choose a network that was trained with degrade.direction: in_plane."
-        )
-    with open_tiled(source, part.series) as image:
-        wanted = chosen(image, part)
-        clipped = restore_large(network, wanted, settings, output, digest)
-        logger.info("%s: restored tile by tile, %d pixels clipped; written: %s", source, clipped, output)
-        path = uncertainty_path(output)
-        if uncertainty is None:
-            _warn_of_earlier_map(path)
-        else:
-            uncertainty_large(network, wanted, settings, path, digest, uncertainty)
-            logger.info(MAP_WRITTEN, path, uncertainty.description)
+) -> tuple[float, ...]:
+    """Restore an image that does not fit into memory, write an uncertainty map if its kind is given.
+
+    Returns:
+        Enlargement along x, y and z.
+    """
+    method = method_for(None)
+    restore_in_tiles(method, image, settings, output)
+    path = uncertainty_path(output)
+    if uncertainty is None:
+        _warn_of_earlier_map(path)
+    else:
+        restore_large(method_for(uncertainty), image, settings, path)
+        logger.info(MAP_WRITTEN, path, uncertainty.description)
+    return method.factors[::-1]
+
+
+def restore_in_tiles(method: BlockMethod, image: TiledImage, settings: Infer, output: Path) -> None:
+    """Restore an image that does not fit into memory, and log where the result is; errors as `restore_large`."""
+    clipped = restore_large(method, image, settings, output)
+    before, after = (" x ".join(map(str, shape)) for shape in (image.shape, enlarged_shape(image, method.factors)))
+    words = "%s: restored tile by tile, %s -> %s pixels, %d clipped; written: %s"
+    logger.info(words, image.path, before, after, clipped, output)

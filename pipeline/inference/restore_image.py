@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.config.sections import Extract, Infer
 from pipeline.config.shipped import check_model
 from pipeline.formats import Part, format_of
-from pipeline.formats.tiled import is_large
+from pipeline.formats.tiled import is_large, outline_of
 from pipeline.inference.choice import choose_weights, weights_named
 from pipeline.inference.restore_baseline import restore_by_baseline
 from pipeline.inference.restore_file import restore_file
@@ -55,7 +55,7 @@ def restore_image(
     original = None
     if weights is None:
         original = None if is_large(source, part.series) else format_of(source).read(source, part)
-        weights = choose_weights(original, source.name)
+        weights = choose_weights(original or outline_of(source, part), source.name)
     return restore_file(
         weights,
         source,

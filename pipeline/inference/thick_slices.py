@@ -11,6 +11,7 @@ from pipeline.errors import UserError
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
 from pipeline.image.interleaving import interleaving_difference, without_interleaving
+from pipeline.image.lengths import voxels_in_words
 from pipeline.image.plane import NAMES, THICK
 from pipeline.image.slice_profile import SliceProfile
 from pipeline.inference.restoration import noise_model
@@ -41,18 +42,28 @@ def as_thick_slices(
         UserError: the voxel size is unknown, or no axis is much coarser than the others.
     """
     profile = resolved_profile(image, thickness_mm, name)
-    axis, factor = slice_axis_of(image), slice_ratio(image)
-    if image.data.shape[axis] == 1:
+    check_thick(image)
+    sigma = noise_sigma
+    if sigma is None:
+        sigma = estimate_sigma(image.data, slice_axis_of(image), noise_model(image)).sigma
+    return with_slice_model(image, profile, sigma)
+
+
+def check_thick(image: Image) -> None:
+    """Check that there are several slices, and that they are much thicker than the voxels within them.
+
+    Raises:
+        UserError: this is not so.
+    """
+    factor = slice_ratio(image)
+    if image.data.shape[slice_axis_of(image)] == 1:
         raise UserError("has a single slice; there is nothing to restore between slices.")
     if factor < THICK - ROUNDING:
-        listed = " x ".join(f"{length:.3g}" for length in image.spacing)
         raise UserError(
-            f"thick slices are restored to isotropic voxels, but its voxels of {listed} {image.unit} are not {THICK:g} "
-            "times longer along any axis; to enlarge it within its slices, give a baseline and --factor, such as "
-            "--model total_variation --factor 2."
+            f"thick slices are restored to isotropic voxels, but its voxels of "
+            f"{voxels_in_words(image.spacing, image.unit)} are not {THICK:g} times longer along any axis; to enlarge "
+            "it within its slices, give a baseline and --factor, such as --model total_variation --factor 2."
         )
-    sigma = estimate_sigma(image.data, axis, noise_model(image)).sigma if noise_sigma is None else noise_sigma
-    return with_slice_model(image, profile, sigma)
 
 
 def slice_ratio(image: Image) -> float:
@@ -102,9 +113,14 @@ def without_stripes(image: LowResolutionImage, name: str) -> LowResolutionImage:
     difference = interleaving_difference(physical, foreground_mask(image.data), axis)
     if not difference:
         return image
+    log_stripes(name, difference)
+    data = image.intensity.normalise(without_interleaving(physical, difference, axis))
+    return image.with_data(np.asarray(data, dtype=np.float32))
+
+
+def log_stripes(name: str, difference: float) -> None:
+    """Log that even and odd slices are matched."""
     logger.warning(
         "%s: even and odd slices differ by %.1f %% in intensity, as in interleaved acquisitions; they are matched",
         *(name, 100 * abs(difference)),
     )
-    data = image.intensity.normalise(without_interleaving(physical, difference, axis))
-    return image.with_data(np.asarray(data, dtype=np.float32))

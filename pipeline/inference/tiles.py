@@ -12,7 +12,7 @@ MIN_WEIGHT = 1e-6
 """Minimum blending weight; not zero, since at the edge of a slice there is only one tile."""
 
 Restore = Callable[[NDArray], NDArray[np.float32]]
-ReadRows = Callable[[slice], NDArray]
+ReadTile = Callable[[slice, slice], NDArray]
 
 
 class Tiling(NamedTuple):
@@ -76,14 +76,14 @@ def tiles_along(size: int, tile: int, overlap: int) -> list[slice]:
     return [slice(start, start + length) for start in starts]
 
 
-def restored_blocks(read: ReadRows, tiling: Tiling, restore: Restore, first: int = 0) -> Iterator[Block]:
+def restored_blocks(read: ReadTile, tiling: Tiling, restore: Restore, first: int = 0) -> Iterator[Block]:
     """Restore a slice tile by tile and yield finished parts: all columns of some rows, then the next rows.
 
-    Neighbouring tiles are blended with weights that rise within the overlap, so that there are no seams. Only the
-    pixels of one row of tiles, and results that overlap the next row, are in memory.
+    Neighbouring tiles are blended with weights that rise within the overlap, so that there are no seams. Only one tile,
+    and results that overlap the next row of tiles, are in memory.
 
     Args:
-        read: returns rows of the slice, all columns; leading axes are kept.
+        read: returns rows and columns of the slice, with any leading axes.
         tiling: how the slice is cut.
         restore: maps a part of the slice to one that is larger by the factors, with any leading axes.
         first: row of the result to begin with. The values do not depend on it.
@@ -99,10 +99,9 @@ def restored_blocks(read: ReadRows, tiling: Tiling, restore: Restore, first: int
         begin = max(first - top, 0)
         below: NDArray[np.float32] | None = None
         before: NDArray[np.float32] | None = None
-        source = read(rows)
         for columns, right, column_weights in tiles:
             left, done = columns.start * column_factor, (right - columns.start) * column_factor
-            block = np.outer(row_weights, column_weights) * restore(source[..., columns])
+            block = np.outer(row_weights, column_weights) * restore(read(rows, columns))
             if below is None:
                 below = np.zeros((*block.shape[:-2], block.shape[-2] - finished, width * column_factor), np.float32)
             overlapped = 0 if before is None else before.shape[-1]
@@ -138,7 +137,7 @@ def restore_in_tiles(
         return restore(image)
     tiling = Tiling((rows, columns), factors, tile, overlap)
     result: NDArray[np.float32] | None = None
-    for block in restored_blocks(lambda part: image[..., part, :], tiling, restore):
+    for block in restored_blocks(lambda *place: image[..., *place], tiling, restore):
         if result is None:
             shape = (*block.values.shape[:-2], rows * factors[0], columns * factors[1])
             result = np.empty(shape, dtype=np.float32)

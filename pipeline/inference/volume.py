@@ -243,7 +243,7 @@ def _restore_slices(
         tile = slice(restorer.settings.tile_lr)
         middle = stacks[len(slices) // 2, :, tile, tile]
         log_precision_change(restorer.network, restorer.settings, middle, restorer.sigma, "the middle slice")
-    with tqdm(total=len(slices), unit="slice", disable=None) as bar:
+    with tqdm(total=len(slices), unit="slice", disable=None, leave=None) as bar:
         if background is None:
             restored = np.concatenate(list(_in_batches(stacks, restorer, bar)), axis=-3)
         else:

@@ -137,7 +137,7 @@ class Generator(nn.Module):
 
     def for_slices(self, slices: SliceSampling) -> Generator:
         """Return this network for slices of a given spacing and thickness; networks with a fixed factor ignore them."""
-        if not self.shape.slice_maps:
+        if not self.shape.slice_maps or slices == self.slices:
             return self
         bound = copy.copy(self)  # shares the weights
         bound.slices = slices

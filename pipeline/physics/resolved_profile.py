@@ -8,6 +8,7 @@ from dataclasses import replace
 from pipeline.errors import UserError
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
+from pipeline.image.lengths import lengths_in_words
 from pipeline.image.missing_values import filled, missing_voxels
 from pipeline.image.plane import thick_axis
 from pipeline.image.slice_profile import MAX_THICKNESS_MM, SliceProfile
@@ -61,8 +62,8 @@ def with_thickness(image: Image, thickness_mm: float | None, name: str) -> Image
     known = image.slice_profile
     if known is not None and abs(known.thickness_mm - thickness_mm) > DIFFERENCE * known.thickness_mm:
         logger.warning(
-            "%s: the given slice thickness of %.4g mm is used, but the file states %.4g mm (%s)",
-            *(name, thickness_mm, known.thickness_mm, known.source),
+            "%s: the given slice thickness of %s is used, but the file states %s (%s)",
+            *(name, lengths_in_words([thickness_mm]), lengths_in_words([known.thickness_mm]), known.source),
         )
     given = SliceProfile(thickness_mm, "gaussian", "given", slice_axis_of(image))
     return replace(image, slice_profile=given)
@@ -90,10 +91,31 @@ def resolved_profile(image: Image, given_mm: float | None = None, name: str = "t
         UserError: the thickness is not plausible, the voxel size is unknown, or the image is constant.
     """
     known = with_thickness(image, given_mm, name)
-    sizes = image.spacing_mm
-    if sizes is None:
-        raise UserError(f"{name}: has no voxel size in millimetres, so the slice profile is unknown.")
+    sizes = _known_spacing(image, name)
     profile = known.slice_profile or _estimated(image, sizes, slice_axis_of(image), name)
+    return _checked(profile, sizes, name)
+
+
+def stated_profile(image: Image, given_mm: float | None = None, name: str = "the image") -> SliceProfile:
+    """Return the slice profile of an image without looking at its pixels, and log where it is known from.
+
+    It is as given, as stated by the file, or a Gaussian whose width is the slice spacing.
+
+    Args:
+        image: canonical image with a voxel size.
+        given_mm: thickness given by the user, in mm.
+        name: name of the image, for messages.
+
+    Raises:
+        UserError: as `resolved_profile`.
+    """
+    known = with_thickness(image, given_mm, name)
+    sizes = _known_spacing(image, name)
+    return _checked(known.slice_profile or _assumed(sizes, slice_axis_of(image)), sizes, name)
+
+
+def _checked(profile: SliceProfile, sizes: tuple[float, ...], name: str) -> SliceProfile:
+    """Check that a profile is plausible, and log it."""
     if profile.thickness_mm > MAX_THICKNESS_MM:
         raise UserError(
             f"{name}: its slices are {profile.thickness_mm:.4g} mm apart; at most {MAX_THICKNESS_MM:g} mm are "
@@ -103,6 +125,18 @@ def resolved_profile(image: Image, given_mm: float | None = None, name: str = "t
     return profile
 
 
+def _known_spacing(image: Image, name: str) -> tuple[float, ...]:
+    if image.spacing_mm is None:
+        raise UserError(
+            f"{name}: has no voxel size in millimetres, so the slice profile is unknown; give it with --voxel-um."
+        )
+    return image.spacing_mm
+
+
+def _assumed(sizes: tuple[float, ...], axis: int) -> SliceProfile:
+    return SliceProfile(sizes[axis], "gaussian", "assumed", axis)
+
+
 def _estimated(image: Image, sizes: tuple[float, ...], axis: int, name: str) -> SliceProfile:
     """Return the profile estimated from an image, or the assumed one if the estimate is not reliable."""
     data = filled(image.data, missing_voxels(image.data))
@@ -110,6 +144,7 @@ def _estimated(image: Image, sizes: tuple[float, ...], axis: int, name: str) -> 
     found = estimate_thickness(data, foreground_mask(data) if foreground is None else foreground, sizes, axis)
     if not found.is_reliable:
         logger.info("%s: the slice thickness cannot be estimated: %s", name, found.problem)
-        return SliceProfile(sizes[axis], "gaussian", "assumed", axis)
-    logger.info("%s: estimated slice thickness, 95 %% interval: %.2f to %.2f mm", name, found.low_mm, found.high_mm)
+        return _assumed(sizes, axis)
+    interval = lengths_in_words([found.low_mm, found.high_mm], " to ")
+    logger.info("%s: estimated slice thickness, 95 %% interval: %s", name, interval)
     return SliceProfile(found.fwhm_mm, "gaussian", "estimated", axis)

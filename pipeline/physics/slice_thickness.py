@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pipeline.config.parameters import FWHM_PER_SIGMA
+from pipeline.image.lengths import lengths_in_words
 
 LAGS = 3
 """Number of slice spacings at which variograms are compared."""
@@ -111,10 +112,8 @@ def estimate_thickness(
     stack = np.moveaxis(np.asarray(data, dtype=np.float32), slice_axis, 2)
     spacing = spacing_mm[slice_axis]
     sizes = [size for axis, size in enumerate(spacing_mm) if axis != slice_axis]
-    if spacing < MIN_FINENESS * max(sizes):
-        return _failed("the voxels are not much finer within the slices than across them")
-    if stack.shape[2] < MIN_SLICES:
-        return _failed(f"there are fewer than {MIN_SLICES} slices")
+    if problem := _unsuitable(stack.shape, sizes, spacing):
+        return _failed(problem)
     inner = _inner(np.moveaxis(foreground, slice_axis, 2), sizes)
     steps = [max(1, round(TAP_MM / size)) for size in sizes]
     fine = [_within(stack, inner, line, steps, sizes, spacing) for line in (0, 1)]
@@ -140,12 +139,24 @@ def _judged(fwhm_mm: float, spacing_mm: float, disagreement: float) -> Thickness
     """Return an estimate with its interval; `disagreement` is the ratio of the estimates from both in-plane axes."""
     problem = ""
     if not PLAUSIBLE[0] * spacing_mm <= fwhm_mm <= PLAUSIBLE[1] * spacing_mm:
-        problem = f"{fwhm_mm:.2f} mm is not plausible for a slice spacing of {spacing_mm:.3g} mm"
+        problem = (
+            f"{lengths_in_words([fwhm_mm])} is not plausible for a slice spacing of {lengths_in_words([spacing_mm])}"
+        )
     elif not 1 / MAX_DISAGREEMENT <= disagreement <= MAX_DISAGREEMENT:
         problem = "the estimates from both in-plane axes disagree"
     spread = SPREAD if math.isnan(disagreement) else max(SPREAD, abs(math.log(disagreement)) / 2)
     factor = math.exp(INTERVAL * spread)
     return ThicknessEstimate(fwhm_mm, fwhm_mm / factor, fwhm_mm * factor, problem)
+
+
+def _unsuitable(shape: tuple[int, ...], sizes: list[float], spacing: float) -> str:
+    """Return why the slices of an image cannot be compared, by its grid alone; empty if they can."""
+    if spacing < MIN_FINENESS * max(sizes):
+        return "the voxels are not much finer within the slices than across them"
+    extents = [count * size for count, size in zip(shape[:2], sizes, strict=True)]
+    if max(extents) <= 2 * EDGE_MM:
+        return f"the estimate is for heads, and the slices measure {lengths_in_words(extents)}"
+    return f"there are fewer than {MIN_SLICES} slices" if shape[2] < MIN_SLICES else ""
 
 
 def _failed(problem: str) -> ThicknessEstimate:

@@ -10,11 +10,12 @@ from pipeline.baselines.tuning.apply import Tuning
 from pipeline.config.parameters import PhysicalParameters, shown
 from pipeline.config.recipe import DISTILLATION, PRETRAINED, SCRATCH, Recipe, preset
 from pipeline.config.sections import Extract
+from pipeline.image.image import Image
 from pipeline.image.stack import PLANE
 from pipeline.physics.forward import ForwardModel, describe_noise, describe_operators
 from pipeline.provenance.record import Provenance, VolumeRecord
 from pipeline.reporting.literature import Bibliography
-from pipeline.reporting.numbers import format_lengths, format_share
+from pipeline.reporting.numbers import format_share, format_voxels
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.titles import (
     BASELINES,
@@ -158,8 +159,14 @@ def _picture_sentences(stacks: Sequence[VolumeRecord], min_foreground: float) ->
     )
 
 
-def _simulation_limits(operators: Sequence[PhysicalParameters]) -> str:
+def _simulation_limits(operators: Sequence[PhysicalParameters], micrographs: bool) -> str:
     """Describe the limits of a simulated low-resolution input."""
+    if micrographs:
+        return (
+            "The noise of a volume was drawn from one seed, so all methods received the same input. Real "
+            "low-resolution images can differ in ways that the simulation does not model, such as deformation, uneven "
+            "staining and other artefacts."
+        )
     thick = "" if any(step.name == "slice_profile" for step in operators) else "thick slices, "
     return (
         "The noise of a volume was drawn from one seed, so all methods received the same input. Real low-resolution "
@@ -167,15 +174,16 @@ def _simulation_limits(operators: Sequence[PhysicalParameters]) -> str:
     )
 
 
-def describe_degradation(model: ForwardModel, spacing: Sequence[float], unit: str, books: Bibliography) -> Paragraph:
+def describe_degradation(model: ForwardModel, reference: Image, books: Bibliography) -> Paragraph:
     """Describe the simulation of one low-resolution volume, with voxel sizes before and after."""
-    before = format_lengths(spacing, 3)
-    after = format_lengths([length * factor for length, factor in zip(spacing, model.factors, strict=True)], 3)
+    spacing, unit = reference.spacing, reference.unit
+    before = format_voxels(spacing, unit)
+    after = format_voxels([length * factor for length, factor in zip(spacing, model.factors, strict=True)], unit)
     return Paragraph(
         "Low-resolution volume",
         f"The low-resolution volume was simulated from the reference: {model.describe()}"
-        f"{books.cite_known(model.noise)}. The voxel size increased from {before} {unit} to {after} {unit}. "
-        f"{_simulation_limits(model.operators)}",
+        f"{books.cite_known(model.noise)}. The voxel size increased from {before} to {after}. "
+        f"{_simulation_limits(model.operators, reference.plane == PLANE)}",
     )
 
 
@@ -183,6 +191,7 @@ def describe_degradations(record: Provenance, books: Bibliography) -> Paragraph:
     """Describe the simulation of all low-resolution volumes, from the configuration."""
     settings = record.config.degrade
     planes = {volume.plane for volume in record.volumes} - {PLANE}
+    micrographs = not planes and all(not volume.collection for volume in record.volumes)
     plane = f"{next(iter(planes))} " if len(planes) == 1 else ""
     axes = {
         "in_plane": f"both axes of the {plane}plane" if plane else "both in-plane axes of each volume",
@@ -194,7 +203,7 @@ def describe_degradations(record: Provenance, books: Bibliography) -> Paragraph:
         f"The low-resolution volumes were simulated from the reference: {describe_operators(settings.operators)} by "
         f"{shown(settings.factor)} along {axes[settings.direction]}, "
         f"{describe_noise(settings.noise_settings, settings.noise_sigma)}"
-        f"{books.cite_known(settings.noise)}. {_simulation_limits(settings.operators)}",
+        f"{books.cite_known(settings.noise)}. {_simulation_limits(settings.operators, micrographs)}",
     )
 
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from pipeline.image.lengths import voxels_in_words
+
 MISSING = "n/a"
 MINUS = "\N{MINUS SIGN}"
 MIB_PER_GIB = 1024
@@ -47,6 +49,11 @@ def format_share(share: Any, decimals: int = 0) -> str:
 def format_lengths(lengths: Sequence[float], digits: int = 4) -> str:
     """Format the edges of a voxel, with multiplication signs between them."""
     return " \N{MULTIPLICATION SIGN} ".join(f"{length:.{digits}g}" for length in lengths)
+
+
+def format_voxels(spacing: Sequence[float], unit: str) -> str:
+    """Format a voxel size in the unit of its scale, in nm or µm for micrographs; `unit` as in `Image`."""
+    return voxels_in_words(spacing, unit, " \N{MULTIPLICATION SIGN} ")
 
 
 def format_duration(seconds: float) -> str:

@@ -119,7 +119,7 @@ SPLIT_TITLES: Mapping[str, str] = {
 TESTED = ("test", "test_within_subject")
 SELF_SUPERVISED_TITLE = "Self-supervised on the same volume"
 SELF_SUPERVISED_CLAIM = (
-    "The network was trained on the thick slices of this volume itself, without its reference. The results show what "
+    "The network was trained on the low-resolution volume itself, without its reference. The results show what "
     "can be gained without other data. They do not show that the network generalises to other volumes."
 )
 PICTURES_TITLE = "Unseen pictures"

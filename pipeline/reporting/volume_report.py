@@ -12,6 +12,8 @@ import pandas as pd
 from pipeline.baselines.tuning.apply import Tuning, read_tuning
 from pipeline.formats.io.container import read_image
 from pipeline.image.image import Image
+from pipeline.image.slices import evenly_spaced
+from pipeline.metrics.evaluation.regions import UNSEEN
 from pipeline.physics.low_resolution import LowResolutionImage
 from pipeline.reporting.figures.gallery import LOW, REFERENCE, Gallery, build_gallery, choose_slices, is_stack
 from pipeline.reporting.frames import distinct, where
@@ -213,6 +215,8 @@ def _read_gates(paths: Sequence[Path], volume: str, deliver: str) -> list[GateRe
 def slices_to_show(reference: Image, run: RunRecord, deliver: str, count: int) -> list[int]:
     """Return the slices to show: evenly spaced slices of a volume, or the worst pictures of a stack, worst first.
 
+    Of a volume with metrics of unseen slices, only these are shown.
+
     Args:
         reference: extracted volume.
         run: tables of the run, with the metrics of every slice.
@@ -220,7 +224,9 @@ def slices_to_show(reference: Image, run: RunRecord, deliver: str, count: int) -
         count: number of slices.
     """
     if not is_stack(reference):
-        return choose_slices(reference, count)
+        found = choose_slices(reference, len(reference.block.foreground_slices))
+        unseen = set(where(run.slices, volume=reference.id, region=UNSEEN)["slice"])
+        return evenly_spaced([index for index in found if not unseen or index in unseen], count)
     here = where(run.slices, volume=reference.id, method=deliver)
     named = {(column.region, column.metric): column for column in run.columns}
     column = next((named[key] for key in RANKING if key in named), run.columns[0])

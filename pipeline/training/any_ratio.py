@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.config.recipe import Recipe
 from pipeline.errors import UserError
+from pipeline.image.lengths import lengths_in_words
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.grid import Cut, covered_shape, padded_size, whole_cells
 from pipeline.physics.slice_sampling import deconvolution, slice_sampling
@@ -120,9 +121,9 @@ class AnyRatioSampler(PatchSampler):
 def _check_isotropic(model: ForwardModel) -> None:
     sizes = model.spacing_mm
     if sizes is not None and max(sizes) > (1 + SAME_SPACING) * min(sizes):
-        listed = " x ".join(f"{size:.3g}" for size in sizes)
         raise UserError(
-            f"ratio_range: training volumes must be isotropic, but one has voxels of {listed} mm. Leave it out."
+            f"ratio_range: training volumes must be isotropic, but one has voxels of {lengths_in_words(sizes)}. "
+            "Leave it out."
         )
 
 

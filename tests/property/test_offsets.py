@@ -29,6 +29,7 @@ from pipeline.formats.io.extraction import read_block
 from pipeline.formats.io.predictions import write_prediction
 from pipeline.formats.tiled import open_tiled
 from pipeline.image.intensity import IntensityMap, intensity_range
+from pipeline.inference.block_methods import PlaneNetwork
 from pipeline.inference.large_images import restore_large
 from pipeline.inference.restoration import restore
 from pipeline.inference.restore_file import restore_file
@@ -148,7 +149,7 @@ def test_apply_follows_constants_and_factors(
             output = folder / f"out{suffix}"
             if tiled and name in ("tiff", "ome_zarr"):
                 with open_tiled(source) as image:
-                    restore_large(network, image, WIDE, output, "x")
+                    restore_large(PlaneNetwork(network, "x"), image, WIDE, output)
             else:
                 restore_file(network_file, source, output, Part(), Extract(foreground=foreground), WIDE, "cpu")
             result = format_of(output).read(output, Part()).data

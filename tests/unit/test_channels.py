@@ -33,7 +33,9 @@ from pipeline.formats.tiled import open_tiled
 from pipeline.image.image import Identity, Image
 from pipeline.image.normalisation import normalise
 from pipeline.image.slices import cut_block
-from pipeline.inference.large_images import channel_statistics, restore_large
+from pipeline.inference.block_methods import PlaneNetwork
+from pipeline.inference.channel_statistics import channel_statistics
+from pipeline.inference.large_images import restore_large
 from pipeline.metrics.evaluation.measure import evaluate, measure
 from pipeline.metrics.evaluation.regions import neighbours
 from pipeline.models.generator import Generator, Shape
@@ -490,8 +492,9 @@ def test_a_huge_coloured_tiff_stays_coloured_and_its_colours_share_a_range(secti
     settings = Infer(tile_lr=64, overlap_lr=4, noise_sigma=0.02, force=True)
     with open_tiled(source) as image:
         levels = channel_statistics(image, settings)
-        restore_large(network(), image, settings, tmp_path / "all.tif", "a network")
-        restore_large(network(), image.only("c", 0), settings, tmp_path / "red.tif", "a network")
+        method = PlaneNetwork(network(), "a network")
+        restore_large(method, image, settings, tmp_path / "all.tif")
+        restore_large(method, image.only("c", 0), settings, tmp_path / "red.tif")
     assert len({(level.offset, level.scale) for level in levels}) == 1
     assert levels[0].offset + levels[0].scale == pytest.approx(np.percentile(data[..., 0], 99.9), rel=0.05)
     back = format_of(source).read(tmp_path / "all.tif")

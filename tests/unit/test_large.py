@@ -29,14 +29,10 @@ from pipeline.files import sha256_of
 from pipeline.formats import Part
 from pipeline.formats.tiled import chosen, is_large, open_tiled
 from pipeline.image.intensity import IntensityMap
+from pipeline.inference.block_methods import PlaneNetwork
+from pipeline.inference.channel_statistics import ChannelStatistics, channel_statistics, normalised
 from pipeline.inference.error_map import FLOOR, UncertaintyKind
-from pipeline.inference.large_images import (
-    ChannelStatistics,
-    channel_statistics,
-    normalised,
-    restore_large,
-    uncertainty_large,
-)
+from pipeline.inference.large_images import restore_large
 from pipeline.inference.tiles import Tiling, restored_blocks
 from pipeline.models.calibration import Calibration, write_calibration
 from pipeline.models.error_intervals import MAP_LEVEL, ErrorIntervals, ErrorTerm, LevelScale
@@ -103,7 +99,7 @@ def whole(path: Path) -> NDArray:
 
 def restored(network: Generator, source: Path, output: Path, wanted: Infer = SMALL, part: Part = Part()) -> int:
     with open_tiled(source) as image:
-        return restore_large(network, chosen(image, part), wanted, output, "a network")
+        return restore_large(PlaneNetwork(network, "a network"), chosen(image, part), wanted, output)
 
 
 def as_lzw(path: Path, data: NDArray) -> Path:
@@ -195,7 +191,7 @@ def test_blocks_are_the_weighted_mean_of_tiles_from_any_row_on(size, tile, overl
     first = int(share * 3 * size[0])
     joined = np.full(expected.shape, np.nan, dtype=np.float32)
     end = (first, 0)
-    for rows, columns, values in restored_blocks(lambda rows: image[rows], tiling, restore, first):
+    for rows, columns, values in restored_blocks(lambda *place: image[place], tiling, restore, first):
         assert (rows.start, columns.start) == end, "from left to right, row by row, without gaps"
         assert max(values.shape) <= 3 * tile
         end = (rows.start, columns.stop) if columns.stop < 3 * size[1] else (rows.stop, 0)
@@ -358,7 +354,8 @@ def test_a_killed_run_leaves_no_partial_output_and_resumes(tmp_path, network, ne
     assert again.returncode == 0, again.stderr
     assert "continuing with plane 0, row " in again.stderr
     with open_tiled(source) as image:
-        restore_large(network, image, Infer.model_validate({**options, "force": True}), other, sha256_of(network_file))
+        method = PlaneNetwork(network, sha256_of(network_file))
+        restore_large(method, image, Infer.model_validate({**options, "force": True}), other)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([source.name, output.name, other.name])
     assert contents(output) == contents(other)
 
@@ -548,7 +545,7 @@ def test_the_uncertainty_map_of_a_large_image_is_the_tta_std_or_the_half_width_o
         (level,) = channel_statistics(image, SMALL)
         kind = UncertaintyKind(factor and proportional(factor))
         one_tile = SMALL.model_copy(update={"tile_lr": 128})
-        uncertainty_large(network, image, one_tile, tmp_path / f"map{suffix}", "x", kind)
+        restore_large(PlaneNetwork(network, "x", kind), image, one_tile, tmp_path / f"map{suffix}")
         small = normalised(data, in_range(image.intensity, level))
     seen = []
     for turns in range(4):
@@ -571,7 +568,7 @@ def test_the_uncertainty_map_of_an_inverted_image_is_not_inverted(tmp_path, netw
     data = 20000 - micrograph((40, 70))
     source = write_tiff(tmp_path / "in.ome.tiff", data, photometric="miniswhite", compression="zlib")
     with open_tiled(source) as image:
-        uncertainty_large(network, image, SMALL, tmp_path / "map.ome.tiff", "x", UncertaintyKind(None))
+        restore_large(PlaneNetwork(network, "x", UncertaintyKind(None)), image, SMALL, tmp_path / "map.ome.tiff")
     with tifffile.TiffFile(tmp_path / "map.ome.tiff") as file:
         assert file.pages.first.photometric == tifffile.PHOTOMETRIC.MINISBLACK and file.asarray().max() > 0
 
@@ -604,7 +601,7 @@ def test_the_command_writes_the_uncertainty_map_of_a_large_image_on_request(tmp_
     assert "90% prediction interval" in result.stderr
     with open_tiled(source) as image:
         (level,) = channel_statistics(image, wide)
-        uncertainty_large(network, image, wide, tmp_path / "alone.ome.tiff", "x", UncertaintyKind(None))
+        restore_large(PlaneNetwork(network, "x", UncertaintyKind(None)), image, wide, tmp_path / "alone.ome.tiff")
     std, doubled = (whole(tmp_path / name) for name in ("alone.ome.tiff", "out.uncertainty.ome.tiff"))
     assert std.max() > FLOOR * level.scale
     np.testing.assert_allclose(doubled, 2 * np.maximum(std, FLOOR * level.scale), rtol=1e-4, atol=1e-3)

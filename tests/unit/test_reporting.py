@@ -358,7 +358,7 @@ def test_marks_and_identifiers_become_links_and_all_else_is_escaped():
 def test_every_split_says_what_it_can_prove():
     assert "at least 8 slices" in split_claim("test_within_subject", 8)
     assert "do not show that it generalises to others" in split_claim("test_within_subject")
-    assert "trained on the thick slices of this volume itself" in split_claim("test", self_supervised=True)
+    assert "trained on the low-resolution volume itself" in split_claim("test", self_supervised=True)
     assert region_text(["foreground", "whole"]) == "over the foreground and over the whole slice"
     assert "against the mean of the two neighbouring slices" in region_text(["neighbours"])
     assert "no evidence" in split_claim("val")

@@ -15,7 +15,9 @@ from scipy import ndimage
 from pipeline.errors import UserError
 from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
+from pipeline.image.lengths import lengths_in_words
 from pipeline.image.slice_profile import SliceProfile
+from pipeline.inference.thick_slices import as_thick_slices
 from pipeline.physics.forward import ForwardModel
 from pipeline.physics.operators import decimation, slice_profile
 from pipeline.physics.resolved_profile import resolved_profile
@@ -111,6 +113,41 @@ def test_the_thickness_of_stacks_of_real_heads_is_found(person: str) -> None:
     assert all(one.is_reliable for one in found)
     assert np.abs(np.log(ratios)).max() < 0.15
     assert np.mean(ratios) == pytest.approx(1.0, abs=0.08)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "words"),
+    [
+        ((8e-6, 8e-6, 32e-6), "8 x 8 x 32 nm"),
+        ((0.002, 0.002, 0.005), "2 x 2 x 5 µm"),
+        ((0.0005, 0.0005, 0.1), "0.5 x 0.5 x 100 µm"),
+        ((0.0005, 0.0005, 1.2344), "0.5 x 0.5 x 1230 µm"),
+        ((0.9, 0.9375, 5), "0.9 x 0.938 x 5 mm"),
+    ],
+)
+def test_lengths_have_the_unit_of_their_scale(lengths: tuple[float, ...], words: str) -> None:
+    assert lengths_in_words(lengths) == words
+
+
+def test_sections_of_electron_micrographs_have_lengths_in_nanometres(caplog: Any) -> None:
+    caplog.set_level("INFO")
+    nm = 1e-3  # in µm, the unit of OME-TIFF
+    data = np.random.default_rng(0).random((64, 64, 20), dtype=np.float32)
+    image = Image(
+        data, np.diag([8 * nm, 8 * nm, 32 * nm, 1]), unit="um", masks={"foreground": np.ones(data.shape, bool)}
+    )
+    as_thick_slices(image, 0.02, None, "a")
+    as_thick_slices(replace(image, slice_profile=SliceProfile(3.2e-5, "rect", "sidecar", 2)), 0.02, 2.8e-5, "b")
+    with pytest.raises(UserError, match="voxels of 8 x 8 x 8 nm are not"):
+        as_thick_slices(replace(image, affine=np.diag([8 * nm, 8 * nm, 8 * nm, 1])), 0.02, None, "c")
+    for words in (
+        "a: the slice thickness cannot be estimated: the estimate is for heads, and the slices measure 512 x 512 nm",
+        "a: slices of 32 nm every 32 nm (contiguous), Gaussian profile, thickness assumed to equal the slice spacing",
+        "b: the given slice thickness of 28 nm is used, but the file states 32 nm (sidecar)",
+        "b: slices of 28 nm every 32 nm (gap of 4 nm), Gaussian profile, thickness as given by the user",
+    ):
+        assert words in caplog.text
+    assert " mm" not in caplog.text
 
 
 def test_given_then_stated_then_estimated_then_assumed(caplog: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from pipeline.metrics import frc
 from pipeline.metrics._shells import first_below
 from pipeline.provenance.environment import processor_name
 from pipeline.reporting.figures import viewer
-from pipeline.reporting.figures.gallery import absolute_error, choose_slices, picture_label, with_colours
+from pipeline.reporting.figures.gallery import absolute_error, choose_slices, picture_label, scale_bar, with_colours
 from pipeline.reporting.figures.slices import Box, display_slice, display_slices, red_of
 from pipeline.reporting.figures.viewer import Crop, Layer, choose_crop, limit, mosaics, pack, viewer_data
 from pipeline.reporting.literature import bibtex, escape_tex, works
@@ -165,6 +166,18 @@ def test_pictures_have_one_plane():
     data = viewer_data(packed, reference, keys=[], labels=[HOSTILE, "b"], **given)
     assert [plane["axis"] for plane in data["planes"]] == [2]
     assert part.slices == (4, 2)
+
+
+def test_sections_of_micrographs_have_three_planes_in_their_own_unit():
+    reference = replace(volume(plane="picture"), affine=np.diag([0.01, 0.01, 0.04, 1.0]), unit="um")
+    part = choose_crop(reference, None, Box(0, 1, 0, 1))
+    tiles = part.grey(display_slices(reference.data, 2))
+    packed = pack([Layer("reference", "Reference", "reference", tiles)], part, [])
+    given = {"white": 1.0, "error_top": 0.2, "base": "", "first": "reference", "second": "reference"}
+    data = viewer_data(packed, reference, keys=[], labels=list("abcdefg"), **given)
+    assert [(plane["name"], plane["axis"]) for plane in data["planes"]] == [("xy", 2), ("xz", 1), ("yz", 0)]
+    assert data["unit"] == "nm" and data["spacing"] == pytest.approx([10, 10, 40])
+    assert scale_bar(0.24, reference) == ("50 nm", pytest.approx(50 / 240))
 
 
 def smooth_tiles(count: int) -> np.ndarray:

@@ -134,11 +134,13 @@ def test_the_metadata_are_those_of_the_requirements(installed):
 
 
 def test_apply_works_in_an_empty_folder(installed, work):
-    source = write_nifti(work / "scan.nii.gz", synthetic_head((24, 26, 6)), ras_affine((1.0, 1.0, 1.0)))
-    result = installed.run("apply", source.name, "--model", "total_variation", "--factor", "2", folder=work)
+    """By a network that ships, without any option."""
+    source = write_nifti(work / "scan.nii.gz", synthetic_head((24, 26, 6)), ras_affine((1.0, 1.0, 4.0)))
+    result = installed.run("apply", source.name, folder=work)
     assert result.returncode == 0, result.stderr
+    assert "network mri-thick" in result.stderr
     after: Any = nib.load(work / "scan_sr.nii.gz")
-    assert after.shape == (48, 52, 6)
+    assert after.shape == (24, 26, 24)
     assert np.ptp(after.get_fdata()) > 500
     assert sorted(path.name for path in work.iterdir()) == ["scan.nii.gz", "scan_sr.nii.gz"]
 

@@ -7,8 +7,8 @@ Each module offers
 - `open_tiled(path, series)`: a context that gives a TiledImage,
 - `shape_of(path, series)`: sizes along all axes, rows and columns last,
 - `check_output(path)`: raises UserError where a result cannot be written to `path`,
-- `deliver(levels, image, factor, processing, output)`: writes a restored pyramid like the image that it was made of,
-  whole or not at all.
+- `deliver(levels, image, factors, processing, output)`: writes a restored pyramid, larger by factors along z, rows and
+  columns, like the image that it was made of, whole or not at all.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +31,11 @@ from pipeline.errors import UserError
 from pipeline.formats import Part, format_by_name, read_suffixes, written_suffixes
 from pipeline.formats._checks import MAX_VOXELS, chosen_frame
 from pipeline.formats._colours import chosen_channel
+from pipeline.formats._plain import MICROMETRE, PlainHeader
 from pipeline.formats._pyramid import planes_of
+from pipeline.image.image import Image, Slicing
 from pipeline.image.intensity import IntensityMap
+from pipeline.image.stack import PLANE, SLICE_AXIS, UNIT, lay_sections
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +46,10 @@ OPACITY_LEFT_OUT = "the opacity (alpha) of pixels is left out"
 PREMULTIPLIED = ", and their colours, which are stored multiplied by it (premultiplied), are read as they are"
 Plane = tuple[int, ...]
 """Indices along the axes before rows and columns."""
+Unit = tuple[int | slice, ...]
+"""A plane, or a stack: indices along the axes before rows and columns, or all of them along z."""
+Factors = tuple[float, float, float]
+"""Enlargement along z, rows and columns; along rows and columns by whole numbers."""
 ReadRegion = Callable[[Plane, slice, slice], NDArray]
 
 
@@ -108,9 +116,38 @@ class TiledImage:
         """Indices of all planes."""
         return list(planes_of(self.shape[:-2]))
 
-    def channel_of(self, plane: Plane) -> int:
-        """Return the channel of a plane; 0 if there is only one."""
-        return plane[self.leading.index("c")] if "c" in self.leading else 0
+    @property
+    def stacks(self) -> list[Unit]:
+        """All stacks of sections: every channel at every time point."""
+        each = [
+            [slice(None)] if axis == "z" else range(size) for axis, size in zip(self.leading, self.shape, strict=False)
+        ]
+        return list(product(*each))
+
+    @property
+    def sections(self) -> int:
+        """Number of sections along z."""
+        return self.shape[self.leading.index("z")] if "z" in self.leading else 1
+
+    def planes_in(self, unit: Unit) -> list[Plane]:
+        """Return the planes of a unit, in the order of z."""
+        pairs = zip(unit, self.shape, strict=False)
+        return list(product(*(range(size)[one] if isinstance(one, slice) else [one] for one, size in pairs)))
+
+    def channel_of(self, unit: Unit) -> int:
+        """Return the channel of a plane or stack; 0 if there is only one."""
+        return cast(int, unit[self.leading.index("c")]) if "c" in self.leading else 0
+
+    def outline(self) -> Image:
+        """Return one stack as an Image without pixels: all are the same zero, which takes no memory."""
+        sections = np.broadcast_to(np.float32(0), (self.sections, *self.plane_shape))
+        return Image(
+            lay_sections(sections),
+            np.diag([*(self.voxel_um or (1.0, 1.0, 1.0)), 1.0]).astype(np.float64),
+            unit=UNIT if self.voxel_um is None else MICROMETRE,
+            header=PlainHeader(),
+            slicing=Slicing(PLANE, SLICE_AXIS),
+        )
 
     def read(self, plane: Plane, rows: slice, columns: slice) -> NDArray:
         """Return stored pixels of a region, shape (rows, columns); slices lie inside the plane.
@@ -173,6 +210,16 @@ def chosen(image: TiledImage, part: Part) -> TiledImage:
     if part.channel is not None:
         image = image.only("c", chosen_channel(image.path, sizes.get("c", 1), labels, part.channel))
     return image if part.voxel_um is None else image.with_voxel_um(part.voxel_um)
+
+
+def outline_of(path: Path, part: Part) -> Image:
+    """Return the outline of a stack of an image in a file, see `TiledImage.outline`.
+
+    Raises:
+        UserError: as `open_tiled`.
+    """
+    with open_tiled(path, part.series) as image:
+        return replace(image, voxel_um=part.voxel_um or image.voxel_um).outline()
 
 
 def read_whole(image: TiledImage, part: Part) -> tuple[TiledImage, NDArray]:

@@ -22,7 +22,7 @@ from zarr.storage import LocalStore, ZipStore
 from pipeline.errors import UserError
 from pipeline.files import publish_folder, replacing
 from pipeline.formats._ngff import ZARR_FORMAT, Multiscale, attributes, level_paths, parse
-from pipeline.formats.tiled import Plane, TiledImage
+from pipeline.formats.tiled import Factors, Plane, TiledImage
 from pipeline.image.intensity import IntensityMap
 from pipeline.sources.bundle import is_hidden
 
@@ -111,17 +111,17 @@ def check_output(path: Path) -> None:
         raise UserError(f"cannot write {path}: a folder that is no zarr exists there; choose another name.")
 
 
-def deliver(levels: Path, image: TiledImage, factor: int, processing: Mapping[str, Any], output: Path) -> None:
+def deliver(levels: Path, image: TiledImage, factors: Factors, processing: Mapping[str, Any], output: Path) -> None:
     """Add OME-Zarr metadata to the zarr group of a restored pyramid, and move it to `output`.
 
     Args:
         levels: folder of the group, with arrays "0", "1", ...; on the disk of `output`.
         image: the source.
-        factor: how many times smaller its pixels are.
+        factors: how many times smaller its voxels are along z, rows and columns.
         processing: parameters of the restoration, which are stored in the file.
         output: folder, or file that ends in .zip.
     """
-    publish(levels, image.metadata.refined(factor), processing, output)  # pyright: ignore[reportAttributeAccessIssue]
+    publish(levels, image.metadata.refined(factors), processing, output)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def publish(levels: Path, multiscale: Multiscale, processing: Mapping[str, Any], output: Path) -> None:

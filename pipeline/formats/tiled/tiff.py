@@ -47,7 +47,7 @@ from pipeline.formats._tiff_file import (
     unknown_compression,
 )
 from pipeline.formats._tiff_metadata import Stated
-from pipeline.formats.tiled import Plane, TiledImage
+from pipeline.formats.tiled import Factors, Plane, TiledImage
 from pipeline.image.channels import COLOURS
 
 logger = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def check_output(path: Path) -> None:
         raise UserError(f"cannot write {path}: a folder of this name exists.")
 
 
-def deliver(levels: Path, image: TiledImage, factor: int, processing: Mapping[str, Any], output: Path) -> None:
+def deliver(levels: Path, image: TiledImage, factors: Factors, processing: Mapping[str, Any], output: Path) -> None:
     """Write a restored pyramid as OME-TIFF, tile by tile; arguments: `pipeline.formats.tiled.ome_zarr.deliver`."""
     group = zarr.open_group(levels, mode="r")
     pyramid = [cast(zarr.Array, group[name]) for name in sorted(group.array_keys(), key=int)]
@@ -149,7 +149,7 @@ def deliver(levels: Path, image: TiledImage, factor: int, processing: Mapping[st
     if image.coloured:
         options["planarconfig"] = "separate"  # in planes of one colour, as they were restored
         axes = axes.replace("C", SAMPLES)
-    described = _described(image, known, factor, processing, np.asarray(pyramid[-1][...]))
+    described = _described(image, known, factors, processing, np.asarray(pyramid[-1][...]))
     described["axes"] = axes
     is_large = finest.nbytes > LARGEST_CLASSIC_BYTES / 2  # the coarser levels come on top
     with (
@@ -162,7 +162,7 @@ def deliver(levels: Path, image: TiledImage, factor: int, processing: Mapping[st
 
 
 def _described(
-    image: TiledImage, known: TiffMetadata, factor: int, processing: Mapping[str, Any], coarsest: NDArray
+    image: TiledImage, known: TiffMetadata, factors: Factors, processing: Mapping[str, Any], coarsest: NDArray
 ) -> dict[str, Any]:
     """Return the metadata of OME."""
     text = json.dumps({"brainsr": processing}, sort_keys=True)
@@ -175,8 +175,9 @@ def _described(
     if known.labels and not image.coloured:
         described["Channel"] = {"Name": known.labels}
     if known.voxel_um is not None:
-        x, y, z = known.voxel_um
-        sizes = {"X": x / factor, "Y": y / factor, **({"Z": z} if known.states_z else {})}
+        sizes = {axis: size / one for axis, size, one in zip("XYZ", known.voxel_um, factors[::-1], strict=True)}
+        if not known.states_z:
+            del sizes["Z"]
         described |= {f"PhysicalSize{axis}": size for axis, size in sizes.items()}
         described |= {f"PhysicalSize{axis}Unit": "\N{MICRO SIGN}m" for axis in sizes}
     return described

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 
 from pipeline.config.parameters import FWHM_PER_SIGMA, Direction, PhysicalParameters, Ranged, number, shown
 from pipeline.errors import UserError
+from pipeline.image.lengths import lengths_in_words
 from pipeline.physics.parameters import in_voxels
 
 if TYPE_CHECKING:
@@ -58,9 +59,14 @@ class Parameters(PhysicalParameters):
         if self.relative_thickness is not None:
             width = f"{shown(self.relative_thickness)} times the slice spacing"
             return f"{shape} slice profile with a full width at half maximum of {width}"
-        spacing = f"the slice spacing minus a gap of {shown(self.gap_mm, 'mm')}" if self.gap_mm else "the slice spacing"
-        width = spacing if self.thickness_mm is None else shown(self.thickness_mm, "mm")
+        spacing = f"the slice spacing minus a gap of {_in_words(self.gap_mm)}" if self.gap_mm else "the slice spacing"
+        width = spacing if self.thickness_mm is None else _in_words(self.thickness_mm)
         return f"{shape} slice profile with a full width at half maximum of {width}"
+
+
+def _in_words(length_mm: float | tuple[float, float]) -> str:
+    """Return a length or a range of lengths as text."""
+    return lengths_in_words(length_mm if isinstance(length_mm, tuple) else (length_mm,), " to ")
 
 
 def axis_matrix(size: int, factor: float, spacing_mm: float | None, parameters: Parameters) -> NDArray[np.float64]:
@@ -96,8 +102,8 @@ def width_in_voxels(factor: float, spacing_mm: float | None, parameters: Paramet
     width = factor - in_voxels(gap, spacing_mm, "slice_profile.gap_mm")
     if width <= 0:
         raise UserError(
-            f"degrade.operators: slice_profile.gap_mm: {gap:g} mm is not smaller than the slice spacing of "
-            f"{factor * (spacing_mm or 0):g} mm; set a smaller gap, or thickness_mm."
+            f"degrade.operators: slice_profile.gap_mm: {lengths_in_words([gap])} is not smaller than the slice "
+            f"spacing of {lengths_in_words([factor * (spacing_mm or 0)])}; set a smaller gap, or thickness_mm."
         )
     return width
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.baselines import nearest
 from pipeline.image.channels import COLOURS, colour_slices
 from pipeline.image.image import Image
+from pipeline.image.lengths import MILLIMETRES, lengths_in_words
 from pipeline.image.slices import evenly_spaced
 from pipeline.physics.grid import crop_to
 from pipeline.physics.low_resolution import LowResolutionImage
@@ -36,6 +38,8 @@ WHITE_PERCENTILE, ERROR_PERCENTILE = 99.5, 99.5
 BUDGET_BYTES = 5_000_000
 """Maximum size of lossless images; larger galleries are stored with loss, so that the page can be sent by mail."""
 LOSSY_QUALITY = 80
+MAX_BAR_SHARE = 1 / 3
+"""Maximum length of the scale bar, as a share of the width of an image."""
 
 Displayed = Mapping[str, Sequence[NDArray]]
 
@@ -76,6 +80,8 @@ class Gallery:
         bar: image of the colour bar from zero to `error_top`.
         lossless: whether the images are stored without loss.
         averaged: whether whole slices were averaged down.
+        scale: length of the scale bar in words, and as a share of the width of whole slices; None where the voxel size
+            is unknown.
     """
 
     slices: tuple[GallerySlice, ...]
@@ -87,6 +93,7 @@ class Gallery:
     bar: str
     lossless: bool
     averaged: bool
+    scale: tuple[str, float] | None = None
 
     @property
     def size_bytes(self) -> int:
@@ -236,7 +243,26 @@ def _build(
         bar=data_uri(colour_bar()),
         lossless=quality is None,
         averaged=max(box.shape) > LONGEST_SIDE,
+        scale=scale_bar(width, reference),
     )
+
+
+def scale_bar(width: float, reference: Image) -> tuple[str, float] | None:
+    """Return the longest scale bar of 1, 2 or 5 times a power of ten that covers at most a third of an image's width.
+
+    Args:
+        width: width of the image, in the unit of the reference.
+        reference: extracted volume.
+
+    Returns:
+        Its length in words, and as a share of the width; None where the voxel size is unknown.
+    """
+    if reference.spacing_mm is None:
+        return None
+    width_mm = width * MILLIMETRES[reference.unit]
+    power = 10.0 ** math.floor(math.log10(width_mm * MAX_BAR_SHARE))
+    length = max(digit * power for digit in (1, 2, 5) if digit * power <= width_mm * MAX_BAR_SHARE)
+    return lengths_in_words([length], like=reference.spacing_mm), length / width_mm
 
 
 @dataclass(frozen=True)

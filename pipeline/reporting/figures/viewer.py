@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.image.channels import colour_slices
 from pipeline.image.image import PLANE_AXIS, Image
+from pipeline.image.lengths import MILLIMETRES, length_unit
 from pipeline.image.stack import PLANE as PICTURE
 from pipeline.reporting.figures.slices import PLANE_EDGES, Box, bounding_box, colours, data_uri, display_slice, red_of
 
@@ -30,6 +31,9 @@ SAMPLE = 4
 HEADROOM = 1.1
 """Intensity of the brightest grey level as a multiple of the 99.9th percentile, so that overshoot stays visible."""
 LEVELS = 255
+
+SECTION_PLANES = [("xy", 2), ("xz", 1), ("yz", 0)]
+"""Planes of a stack of micrographs, whose position in the head is unknown, and the axes perpendicular to them."""
 
 Tiles = NDArray[np.uint8]
 
@@ -282,14 +286,17 @@ def viewer_data(
     sample = np.zeros(shape, dtype=np.uint8)
     columns, rows = (axis for axis in range(3) if axis != crop.axis)
     axes = (crop.axis, rows, columns)  # of `shape`
-    anatomical = reference.is_anatomical and reference.plane != PICTURE
-    planes = [
-        {"name": name, "axis": axis, "edges": PLANE_EDGES[name]}
-        for name, axis in PLANE_AXIS.items()
-        if anatomical and shape[axes.index(axis)] > 1
-    ]
-    here = {"name": reference.plane, "axis": crop.axis, "edges": PLANE_EDGES.get(reference.plane, ())}
+    if reference.is_anatomical and reference.plane != PICTURE:
+        named = [(name, axis) for name, axis in PLANE_AXIS.items() if shape[axes.index(axis)] > 1]
+    elif _is_stack_of_sections(reference) and not crop.ranked and shape[0] > 1:
+        named = SECTION_PLANES
+    else:
+        named = [(reference.plane, crop.axis)]
+    planes = [{"name": name, "axis": axis, "edges": PLANE_EDGES.get(name, ())} for name, axis in named]
+    mine = {"name": reference.plane, "axis": crop.axis, "edges": PLANE_EDGES.get(reference.plane, ())}
+    here = next((plane for plane in planes if plane["axis"] == crop.axis), mine)
     others = [plane for plane in planes if plane["axis"] != crop.axis]
+    unit, per_unit = display_unit(reference)
     return {
         "layers": list(packed.layers),
         "across": grid(sample)[0],
@@ -298,8 +305,8 @@ def viewer_data(
         "colours": crop.colours,
         "axis": crop.axis,
         "planes": [here, *others],
-        "spacing": list(reference.spacing),
-        "unit": reference.unit,
+        "spacing": [per_unit * length for length in reference.spacing],
+        "unit": unit,
         "labels": list(labels),
         "bottom": reference.intensity.shown_range.offset,
         "top": crop.top * reference.intensity.shown_range.scale,
@@ -312,3 +319,16 @@ def viewer_data(
         "second": second,
         "keys": list(keys),
     }
+
+
+def _is_stack_of_sections(reference: Image) -> bool:
+    """Return whether the slices of a micrograph are consecutive sections or planes of known voxel size."""
+    return reference.stack.are_neighbours and reference.plane == PICTURE and reference.spacing_mm is not None
+
+
+def display_unit(reference: Image) -> tuple[str, float]:
+    """Return the unit in which lengths of an image are displayed, and its number per unit of the image."""
+    if reference.spacing_mm is None:
+        return reference.unit, 1.0
+    unit, per_mm = length_unit(reference.spacing_mm)
+    return unit, per_mm * MILLIMETRES[reference.unit]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pipeline.image.stack import PLANE as PICTURE
 from pipeline.provenance.record import VolumeRecord
 from pipeline.reporting.frames import distinct
-from pipeline.reporting.numbers import format_lengths
+from pipeline.reporting.numbers import format_voxels
 from pipeline.reporting.run_record import RunRecord
 from pipeline.reporting.section import Cell, Section, Table
 from pipeline.reporting.titles import split_title
@@ -28,7 +28,7 @@ def for_index(run: RunRecord) -> Section:
             Cell(volume.subject),
             Cell(f"{_slices(volume)}, {volume.foreground_slices} with foreground"),
             Cell(" \N{MULTIPLICATION SIGN} ".join(map(str, volume.shape))),
-            Cell(f"{format_lengths(volume.spacing)} {volume.unit}"),
+            Cell(format_voxels(volume.spacing, volume.unit)),
             _source_cell(volume, titles),
         )
         for volume in run.provenance.volumes

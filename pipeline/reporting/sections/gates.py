@@ -44,7 +44,7 @@ def for_volume(volume: VolumeReport) -> Section | None:
         return None
     delivered = [gate for gate in volume.gates if gate.method == volume.deliver]
     others = [gate for gate in volume.gates if gate.method != volume.deliver]
-    blocks: list[Block] = [Text("Gates need no reference, so they also apply to real scans.", "note")]
+    blocks: list[Block] = [Text("Gates need no reference, so they also apply to real images.", "note")]
     if delivered:
         blocks.append(_gates_of_volume("gates-delivered", "Gates of the deliverable", delivered))
     if others:

@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from pipeline.image.image import PLANE_AXIS
+from pipeline.image.lengths import lengths_in_words
 from pipeline.image.stack import SLICE_AXIS
 from pipeline.inference.result_check import WARN_BEYOND
 from pipeline.physics.parameters import axes_along, is_out_of_range
 from pipeline.reporting import methods_text
 from pipeline.reporting.bids_report import BidsReport
 from pipeline.reporting.combined_report import CombinedReport, scan_title
-from pipeline.reporting.numbers import format_lengths, format_number, format_share
+from pipeline.reporting.numbers import format_number, format_share, format_voxels
 from pipeline.reporting.section import Facts, Section
 from pipeline.reporting.titles import TESTED, baselines, method_title, readable, split_title
 from pipeline.reporting.volume_report import VolumeReport
@@ -31,7 +32,7 @@ class Limitation:
 
 SIMULATED = Limitation(
     "Simulated low-resolution input",
-    "The low-resolution volume was simulated from the reference. Real scans can differ in ways that the simulation "
+    "The low-resolution volume was simulated from the reference. Real images can differ in ways that the simulation "
     "does not model. The mismatch matrix, if the run has one, shows how the networks perform under other degradations.",
 )
 
@@ -150,7 +151,7 @@ def _split(volume: VolumeReport) -> Iterator[Limitation]:
         yield Limitation("Validation data", "Settings were chosen on this volume, so its results are not evidence.")
         return
     if self_supervised and split in TESTED:
-        yield Limitation("Self-supervised training", "The network was trained on the thick slices of this same volume.")
+        yield Limitation("Self-supervised training", "The network was trained on the low-resolution volume itself.")
     elif split == "test_within_subject":
         gap = record.gap_to_training(volume.id)
         apart = f", at least {gap} slices away" if gap is not None else ""
@@ -168,7 +169,7 @@ def _split(volume: VolumeReport) -> Iterator[Limitation]:
         )
     trained_on = {one.subject for one in record.volumes if one.split == "train"}
     if len(trained_on) == 1 and volume.deliver not in baselines() and not pictures:
-        yield Limitation("Trained on one subject", "All training slices come from one scan of one subject.")
+        yield Limitation("Trained on one subject", "All training slices come from one subject.")
 
 
 def _near_duplicates(volume: VolumeReport) -> Iterator[Limitation]:
@@ -219,11 +220,11 @@ def _voxel_size(volume: VolumeReport) -> Iterator[Limitation]:
     trained_on = [one for one in record.volumes if one.split == "train"]
     known = [size for one in trained_on for size in upsampled_mm(one.spacing_mm, one.plane)]
     if here and known and is_out_of_range(here, (min(known), max(known))):
-        sizes = format_lengths(here)
+        trained = [min(known), max(known)] if min(known) < max(known) else [min(known)]
         yield Limitation(
             "Voxel size outside the training range",
-            f"The voxel size of the reference is {sizes} mm along the upsampled axes; the training volumes have "
-            f"{format_number(min(known))} to {format_number(max(known))} mm.",
+            f"The voxel size of the reference is {format_voxels(here, 'mm')} along the upsampled axes; the training "
+            f"volumes have {lengths_in_words(trained, ' to ')}.",
         )
 
 

@@ -60,7 +60,7 @@ def volume_methods(volume: VolumeReport) -> tuple[tuple[Paragraph, ...], tuple[s
     paragraphs = (
         methods_text.describe_data([*own, *trained_on], record, books),
         methods_text.describe_extraction(record, books),
-        methods_text.describe_degradation(model, volume.reference.spacing, volume.reference.unit, books),
+        methods_text.describe_degradation(model, volume.reference, books),
         methods_text.describe_networks(record, networks, volume.deliver, books),
         methods_text.describe_baselines(volume.tuned),
         methods_text.describe_metrics(record, books),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pipeline.metrics._shells import NYQUIST, THRESHOLD, first_below
 from pipeline.reporting.figures.gallery import LOW, REFERENCE, slice_label
 from pipeline.reporting.figures.lines import Line, Marks, draw_lines
+from pipeline.reporting.figures.viewer import display_unit
 from pipeline.reporting.numbers import format_number
 from pipeline.reporting.section import Figure, Figures, Section
 from pipeline.reporting.similarity import FREQUENCIES
@@ -61,13 +62,14 @@ def _correlation(volume: VolumeReport, styles: dict[str, str]) -> Iterator[Figur
 
 def _profile(volume: VolumeReport, styles: dict[str, str]) -> Figure:
     titles, found = volume.predictions.titles, volume.predictions.similarity
+    unit, per_unit = display_unit(volume.reference)
     line = volume.predictions.similarity_reference.line
     image = draw_lines(
         "Profile across the strongest edge",
-        f"distance from the edge ({volume.reference.unit})",
+        f"distance from the edge ({unit})",
         "intensity",
         [
-            Line(titles[method], line.distances, _in_units(volume, found[method].profile), style)
+            Line(titles[method], per_unit * line.distances, _in_units(volume, found[method].profile), style)
             for method, style in styles.items()
         ],
         whole_numbers=False,
