@@ -61,6 +61,7 @@ def ship(
     (folder / "run.yaml").write_text(yaml.safe_dump(run))
     NETWORK_GAINS.write(folder / "gains.csv", GAINS)
     texts = ["--purpose", "For tests.", "--licence", "CC0", "--citation", "Nobody, 2026", "--trained-on", "one head"]
+    texts += [] if "--modality" in more else ["--modality", "mri"]
     files = ["--method", method, "--config", folder / "run.yaml", "--gains", folder / "gains.csv"]
     app([name, *map(str, files), *texts, *more], exit_on_error=False)
 

@@ -33,12 +33,12 @@ def add(
     licence: str | None = None,
     trained_on: str | None = None,
     citation: str | None = None,
-    modality: Modality = "mri",
+    modality: Modality | None = None,
 ) -> None:
     """Write weights, model card and table of a network that ships.
 
-    Texts that are not given remain as they are in the table. The folder is that of BrainSR, or the one that the
-    environment variable BRAINSR_ZOO names.
+    Texts and the modality remain as they are in the table if they are not given. The folder is that of BrainSR, or
+    the one that the environment variable BRAINSR_ZOO names.
 
     Args:
         name: name of the network, such as mri-x4.

@@ -7,6 +7,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import cast
 
 import torch
 import yaml
@@ -62,11 +63,11 @@ def ship(
     licence: str | None = None,
     trained_on: str | None = None,
     citation: str | None = None,
-    modality: Modality = "mri",
+    modality: Modality | None = None,
 ) -> None:
     """Write the files of a network that ships, and its entry of the table.
 
-    Texts that are not given remain as they are in the table.
+    Texts and the modality remain as they are in the table if they are not given.
 
     Args:
         name: of the network, such as mri-x4.
@@ -102,6 +103,7 @@ def ship(
         "licence": licence or (before and before.licence),
         "trained-on": trained_on or (before and before.network.trained_on),
         "citation": citation or (before and before.citation),
+        "modality": modality or (before and before.modality),
     }
     missing = [f"--{text}" for text, value in texts.items() if not value]
     if missing:
@@ -113,7 +115,7 @@ def ship(
     shape = generator.shape
     entry = ShippedNetwork(
         purpose=str(texts["purpose"]),
-        modality=modality,
+        modality=cast(Modality, texts["modality"]),
         direction=generator.record.direction,
         factor=None if shape.slice_maps else shape.factor,
         sha256=sha256_of(weights),
@@ -257,8 +259,8 @@ def model_card(
         "",
         "## Data",
         "",
-        f"{len(persons['train'])} training and {len(persons['val'])} validation persons or label maps. None of these "
-        "images may be used to test the network, or one that was initialised with it.",
+        f"Subjects (persons, specimens or label maps): {len(persons['train'])} in training, {len(persons['val'])} in "
+        "validation. None of these images may be used to test the network, or one that was initialised with it.",
         "",
         *_data_lines(sources),
         *_loss_network(run, stages),
