@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,8 +10,6 @@ from pipeline.files import write_json
 from pipeline.formats.io.container import read_image
 from pipeline.models.device import use_threads
 from pipeline.physics.low_resolution import LowResolutionImage
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,9 +29,5 @@ class Options:
 def run(options: Options) -> None:
     """Write the chosen settings."""
     use_threads(options.threads)
-    result = tune(
-        [read_image(path) for path in options.hr], [read_image(path, LowResolutionImage) for path in options.lr]
-    )
-    write_json(options.output, result)
-    for method, tuned in result["methods"].items():
-        logger.info("%s: chose %s of %d candidates", method, tuned["settings"], len(tuned["tried"]))
+    references = [read_image(path) for path in options.hr]
+    write_json(options.output, tune(references, [read_image(path, LowResolutionImage) for path in options.lr]))

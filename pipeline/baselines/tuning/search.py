@@ -93,6 +93,7 @@ def _tuned(name: str, method: ModuleType, excerpts: Sequence[Excerpt]) -> dict[s
     candidates = method.candidates(excerpts[0].model.noise_sigma)
     scores = [score(method, excerpts, one) for one in tqdm(candidates, name, disable=None)]
     best = candidates[int(np.argmax(scores))]
+    logger.info("%s: chose %s of %d candidates", name, best, len(candidates))
     for key in best:
         tried = sorted({one[key] for one in candidates})
         if len(tried) > 2 and best[key] in (tried[0], tried[-1]):  # noqa: PLR2004
