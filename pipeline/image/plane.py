@@ -15,6 +15,9 @@ THICK = 1.5
 """Minimum ratio of the distance of slices to the voxel size within them for which a volume counts as thick slices."""
 ROUNDING = 1e-3
 """Relative deviation of this ratio that headers with 32-bit floats and decimal strings may have."""
+MAX_EM_UM = 0.1
+"""Maximum voxel side of electron micrographs, in µm. Sections are 30 to 100 nm thick; planes of light microscopes are
+farther apart, since they do not resolve such distances."""
 NAMES = {axis: name for name, axis in PLANE_AXIS.items()}
 
 
@@ -71,3 +74,19 @@ def thick_axis(spacing: Sequence[float]) -> int | None:
     ]
     thick = ratios.index(max(ratios))
     return thick if ratios[thick] >= THICK * (1 - ROUNDING) else None
+
+
+def is_section_stack(image: Image) -> bool:
+    """Return whether an image is a stack of sections of electron microscopy, by its voxel size alone.
+
+    Its voxels are at most 100 nm long, and 1.5 times longer across the sections than within them. An image without a
+    voxel size is none.
+
+    Args:
+        image: canonical image.
+    """
+    sizes = image.spacing_mm
+    if image.is_anatomical or sizes is None or not image.stack.are_neighbours:
+        return False
+    axis = thick_axis(sizes)
+    return axis is not None and image.data.shape[axis] > 1 and max(sizes) <= 1e-3 * MAX_EM_UM * (1 + ROUNDING)

@@ -11,16 +11,13 @@ from pipeline.config.shipped import Modality, ShippedNetwork, listed_networks, s
 from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.image.lengths import lengths_in_words, voxels_in_words
-from pipeline.image.plane import THICK, thick_axis
+from pipeline.image.plane import THICK, is_section_stack, thick_axis
 from pipeline.models.zoo import checked_weights
 from pipeline.physics.parameters import is_out_of_range
 from pipeline.tables.network_gains import ANY_CONTRAST, NetworkGain
 
 logger = logging.getLogger(__name__)
 
-MAX_EM_UM = 0.1
-"""Maximum voxel side of electron micrographs, in µm. Sections are 30 to 100 nm thick; planes of light microscopes are
-farther apart, since they do not resolve such distances."""
 CHOOSE_FILE = "give the generator.safetensors of a trained method with --model FILE"
 
 
@@ -98,22 +95,6 @@ def choose_weights(image: Image, name: str) -> Weights:
         *(name, chosen, network.enlargement(), network.network.trained_on, kind),
     )
     return Weights(checked_weights(chosen), chosen, network)
-
-
-def is_section_stack(image: Image) -> bool:
-    """Return whether an image is a stack of sections of electron microscopy, by its voxel size alone.
-
-    Its voxels are at most 100 nm long, and 1.5 times longer across the sections than within them. An image without a
-    voxel size is none.
-
-    Args:
-        image: canonical image.
-    """
-    sizes = image.spacing_mm
-    if image.is_anatomical or sizes is None or not image.stack.are_neighbours:
-        return False
-    axis = thick_axis(sizes)
-    return axis is not None and image.data.shape[axis] > 1 and not is_out_of_range([max(sizes)], (0, 1e-3 * MAX_EM_UM))
 
 
 def _smallest(modality: Modality, direction: str) -> tuple[str, ShippedNetwork] | None:

@@ -10,8 +10,8 @@ from pipeline.image.foreground import foreground_mask
 from pipeline.image.image import Image
 from pipeline.image.lengths import lengths_in_words
 from pipeline.image.missing_values import filled, missing_voxels
-from pipeline.image.plane import thick_axis
-from pipeline.image.slice_profile import MAX_THICKNESS_MM, SliceProfile
+from pipeline.image.plane import is_section_stack, thick_axis
+from pipeline.image.slice_profile import MAX_THICKNESS_MM, Shape, SliceProfile
 from pipeline.physics.slice_thickness import estimate_thickness
 
 logger = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def with_thickness(image: Image, thickness_mm: float | None, name: str) -> Image
             "%s: the given slice thickness of %s is used, but the file states %s (%s)",
             *(name, lengths_in_words([thickness_mm]), lengths_in_words([known.thickness_mm]), known.source),
         )
-    given = SliceProfile(thickness_mm, "gaussian", "given", slice_axis_of(image))
+    given = SliceProfile(thickness_mm, _shape(image), "given", slice_axis_of(image))
     return replace(image, slice_profile=given)
 
 
@@ -79,8 +79,8 @@ def log_profile(image: Image, name: str) -> None:
 def resolved_profile(image: Image, given_mm: float | None = None, name: str = "the image") -> SliceProfile:
     """Return the slice profile of an image, and log where it is known from.
 
-    In order of precedence: as given, as stated by the file, estimated from the image where that is reliable, and a
-    Gaussian whose width is the slice spacing.
+    In order of precedence: as given, as stated by the file, estimated from the image where that is reliable, and as
+    wide as the slice spacing. It is a Gaussian, or for sections of electron microscopy rectangular.
 
     Args:
         image: canonical image with a voxel size; for the estimate, its mask "foreground" is used, or found if missing.
@@ -99,7 +99,8 @@ def resolved_profile(image: Image, given_mm: float | None = None, name: str = "t
 def stated_profile(image: Image, given_mm: float | None = None, name: str = "the image") -> SliceProfile:
     """Return the slice profile of an image without looking at its pixels, and log where it is known from.
 
-    It is as given, as stated by the file, or a Gaussian whose width is the slice spacing.
+    It is as given, as stated by the file, or as wide as the slice spacing; Gaussian, or for sections of electron
+    microscopy rectangular.
 
     Args:
         image: canonical image with a voxel size.
@@ -111,7 +112,7 @@ def stated_profile(image: Image, given_mm: float | None = None, name: str = "the
     """
     known = with_thickness(image, given_mm, name)
     sizes = _known_spacing(image, name)
-    return _checked(known.slice_profile or _assumed(sizes, slice_axis_of(image)), sizes, name)
+    return _checked(known.slice_profile or _assumed(image, sizes, slice_axis_of(image)), sizes, name)
 
 
 def _checked(profile: SliceProfile, sizes: tuple[float, ...], name: str) -> SliceProfile:
@@ -133,8 +134,13 @@ def _known_spacing(image: Image, name: str) -> tuple[float, ...]:
     return image.spacing_mm
 
 
-def _assumed(sizes: tuple[float, ...], axis: int) -> SliceProfile:
-    return SliceProfile(sizes[axis], "gaussian", "assumed", axis)
+def _assumed(image: Image, sizes: tuple[float, ...], axis: int) -> SliceProfile:
+    return SliceProfile(sizes[axis], _shape(image), "assumed", axis)
+
+
+def _shape(image: Image) -> Shape:
+    """Return the shape of the profile: electron microscopy shows sections in their whole thickness."""
+    return "rect" if is_section_stack(image) else "gaussian"
 
 
 def _estimated(image: Image, sizes: tuple[float, ...], axis: int, name: str) -> SliceProfile:
@@ -144,7 +150,7 @@ def _estimated(image: Image, sizes: tuple[float, ...], axis: int, name: str) -> 
     found = estimate_thickness(data, foreground_mask(data) if foreground is None else foreground, sizes, axis)
     if not found.is_reliable:
         logger.info("%s: the slice thickness cannot be estimated: %s", name, found.problem)
-        return _assumed(sizes, axis)
+        return _assumed(image, sizes, axis)
     interval = lengths_in_words([found.low_mm, found.high_mm], " to ")
     logger.info("%s: estimated slice thickness, 95 %% interval: %s", name, interval)
     return SliceProfile(found.fwhm_mm, "gaussian", "estimated", axis)

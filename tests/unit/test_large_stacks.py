@@ -161,9 +161,10 @@ def test_the_thickness_is_as_given_or_assumed_and_the_log_says_which(tmp_path, i
         output = tmp_path / f"{name}.ome.tiff"
         arguments = (THICK, Extract(), GIVEN, None, thickness_mm)
         restore_by_baseline("least_squares", source, output, *arguments)
-    assert "slices of 12.7 nm every 12.7 nm (contiguous), Gaussian profile, thickness assumed to equal" in caplog.text
+    assert "slices of 12.7 nm every 12.7 nm (contiguous), rectangular profile, thickness assumed to" in caplog.text
     assert (
-        "slices of 6 nm every 12.7 nm (gap of 6.7 nm), Gaussian profile, thickness as given by the user" in caplog.text
+        "slices of 6 nm every 12.7 nm (gap of 6.7 nm), rectangular profile, thickness as given by the user"
+        in caplog.text
     )
     assumed, given = (whole(tmp_path / f"{name}.ome.tiff") for name in ("assumed", "given"))
     # Thicker sections are sharpened more.
