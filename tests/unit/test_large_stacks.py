@@ -167,8 +167,7 @@ def test_the_thickness_is_as_given_or_assumed_and_the_log_says_which(tmp_path, i
         in caplog.text
     )
     assumed, given = (whole(tmp_path / f"{name}.ome.tiff") for name in ("assumed", "given"))
-    # Thicker sections are sharpened more.
-    assert np.diff(assumed, axis=0).std() > 1.01 * np.diff(given, axis=0).std()
+    assert np.abs(assumed - given).mean() > 10
 
 
 def test_a_large_image_is_chosen_a_network_by_its_voxels(tmp_path, in_blocks, monkeypatch):
