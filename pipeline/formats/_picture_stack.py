@@ -220,7 +220,7 @@ def stack_image(pictures: Mapping[str, NDArray], min_foreground: float, foregrou
     chosen = np.flatnonzero(np.array([mask.mean() for mask in foregrounds]) >= min_foreground)
     if chosen.size == 0:
         raise UserError(
-            f"none of {len(pictures)} pictures has {min_foreground:.0%} foreground (extract.min_foreground)."
+            f"none of {len(pictures)} pictures has {100 * min_foreground:.0f} % foreground (extract.min_foreground)."
         )
     sizes = tuple((int(picture.shape[1]), int(picture.shape[0])) for picture in pictures.values())
     masks = {

@@ -598,7 +598,7 @@ def test_the_command_writes_the_uncertainty_map_of_a_large_image_on_request(tmp_
         *("--uncertainty", "--calibration", tmp_path / "calibration.json", "--settings", wide.model_dump_json()),
     )
     assert result.returncode == 0, result.stderr
-    assert "90% prediction interval" in result.stderr
+    assert "90 % prediction interval" in result.stderr
     with open_tiled(source) as image:
         (level,) = channel_statistics(image, wide)
         restore_large(PlaneNetwork(network, "x", UncertaintyKind(None)), image, wide, tmp_path / "alone.ome.tiff")
