@@ -159,7 +159,7 @@ def check_agreement(name: object, found: Agreement, *, force: bool, advice: str 
     )
     message = (
         f"{name}: the result, degraded to the grid of its input, differs from it by {100 * share:.1f} % of the "
-        f"intensity range (root mean square) beyond the noise; faithful results stay below {100 * WARN_BEYOND:.0f} %"
+        f"intensity range (root mean square) beyond the noise; valid results stay below {100 * WARN_BEYOND:.0f} %"
     )
     if share <= WARN_BEYOND:
         return
