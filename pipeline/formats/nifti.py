@@ -144,7 +144,7 @@ def write(path: Path, image: Image) -> int:
     header["pixdim"] = sizes  # nibabel resets those of axes that the shape does not have
     if not (header["qform_code"] or header["sform_code"]) and not _same_place(_affine(header), affine):
         logger.warning(
-            "%s: the source does not state its position (qform and sform codes 0), but this part of it needs one, which "
+            "%s: the source does not state its position (qform and sform codes 0), but this part of it needs one; it "
             "is written as an sform of code %d",
             path,
             ALIGNED,
