@@ -61,7 +61,7 @@ def measurements(folder: Path) -> Iterator[tuple[str, Image]]:
         for sigma in NOISE:
             model = replace(low.forward_model, noise_sigma=sigma)
             data = np.take(model.simulate(reference.data), places, axis)
-            yield f"{path.stem}, {sigma:.0%} noise", low.with_data(data, masks={})
+            yield f"{path.stem}, {100 * sigma:.0f} % noise", low.with_data(data, masks={})
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     count += 1
                     if shares.found[-1] >= worst:
                         worst, where = shares.found[-1], f"{name}, {change}"
-        print(f"| {model.parent.name} | {worst:.1%} | {where} | {count} |")  # noqa: T201
+        print(f"| {model.parent.name} | {100 * worst:.1f} % | {where} | {count} |")  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -287,7 +287,7 @@ def table(result: Mapping[str, Any]) -> str:
     lines = ["| case | peer, s | ours, s | ratio | GFLOP/s | of the ceiling | largest difference |"]
     lines.append("| --- " + "| ---: " * 6 + "|")
     for row in result["rows"]:
-        speed = f"{row['gflops']:.0f} | {row['gflops'] / best:.0%}"
+        speed = f"{row['gflops']:.0f} | {100 * row['gflops'] / best:.0f} %"
         if "ratio" not in row:
             lines.append(f"| {row['case']} | | | 1 | {speed} | |")
             continue
@@ -296,7 +296,7 @@ def table(result: Mapping[str, Any]) -> str:
     lines += ["", "| case | background | computed | peer, s | ours, s | ratio | largest difference in tissue |"]
     lines.append("| --- " + "| ---: " * 6 + "|")
     lines += [
-        f"| {row['case']} | {row['background']:.0%} | {row['computed']:.0%} | {row['peer_s']:.1f} | "
+        f"| {row['case']} | {100 * row['background']:.0f} % | {100 * row['computed']:.0f} % | {row['peer_s']:.1f} | "
         f"{row['ours_s']:.1f} | "
         f"{row['ratio']:.2f} | {row['largest_difference_in_tissue']:.1e} |"
         for row in result["heads"]

@@ -110,7 +110,7 @@ def cheats(
             dark = reference.data[tuple(centre)] < 2 * contrast
             sign = 1 if dark else generator.choice([-1, 1])
             lesion = sign * contrast * ball(reference.data.shape, centre, radii)
-            amount = f"{diameter:g} voxels, {contrast:.0%}"
+            amount = f"{diameter:g} voxels, {100 * contrast:.0f} %"
             if kind == "invented lesion":
                 yield Case(kind, amount, valid + lesion, measured)
             else:

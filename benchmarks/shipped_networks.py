@@ -1,4 +1,4 @@
-"""Gains of a network that ships, over persons on whom it was not trained, by contrast, factor and noise level.
+"""Gains of a network that ships, over persons who were not in its training data, by contrast, factor and noise level.
 
     python -m benchmarks.shipped_networks mri-x4 --gains gains.csv
     python -m benchmarks.shipped_networks mri-thick --factors 3 4 5.5 --sigmas 0.02 --gains gains.csv

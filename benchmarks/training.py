@@ -365,7 +365,7 @@ def main_table(work: Path) -> list[str]:
         means = part.groupby("method")[list(METRICS)].mean()
         lines += [
             "",
-            f"## {sigma:.0%} noise",
+            f"## {100 * sigma:.0f} % noise",
             "",
             f"| method | {' | '.join(METRICS)} |",
             "| --- |" + " --- |" * len(METRICS),
@@ -405,7 +405,7 @@ def agreement_table(work: Path) -> list[str]:
     methods = ["bicubic", "nlm_bspline3", "pretrained", *MAIN]
     lines = [
         "",
-        "| method | " + " | ".join(f"same class at {one:.0%}" for one in NOISE) + " |",
+        "| method | " + " | ".join(f"same class at {100 * one:.0f} %" for one in NOISE) + " |",
         "| --- |" + " --- |" * len(NOISE),
     ]
     shares = table.groupby(["method", "noise"])["agrees"].mean()

@@ -96,7 +96,7 @@ def _temporary(target: Path, make: Callable[[Path], Path]) -> Iterator[Path]:
     """Yield what `make` makes beside `target`, locked against those who clear up, and removes it in the end."""
     try:
         if make is _new_file and target.is_dir():
-            raise UserError(f"cannot write {target}: a folder of this name stands there.")
+            raise UserError(f"cannot write {target}: a folder has this name.")
         target.parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(target)
         path, descriptor = _locked(target, make)

@@ -36,14 +36,14 @@ def apply(
 ) -> None:
     """Super-resolve an image with a network that ships, a trained network, or a baseline.
 
-    Without --model, a network that ships is chosen by the image, see the log and `brainsr networks`: for scans with
-    slices at least 1.5 times thicker than their voxels are wide, one that restores thick slices, otherwise one that
-    enlarges the slices. Stacks of micrographs with voxels of at most 100 nm count as scans of electron microscopy. The
-    log also compares the image with the data on which the network was trained and measured.
+    Without --model, a network that ships is chosen for the image, see the log and `brainsr networks`: for scans with
+    voxels at least 1.5 times longer across the slices than within them, one that restores thick slices; otherwise one
+    that enlarges in-plane. Stacks of micrographs with voxels of at most 100 nm count as electron microscopy. The log
+    also compares the image with the data on which the network was trained and evaluated.
 
     The result has the format, orientation, data type and units of the input. A network trained for isotropic
-    super-resolution enlarges all three axes; others enlarge the axes within the slices or the axis across them. All
-    channels are restored unless --channel selects one.
+    super-resolution enlarges all three axes; others enlarge the in-plane axes or the slice axis. All channels are
+    restored unless --channel selects one.
 
     Without a reference, the result cannot be evaluated. The report of the run that trained the network describes its
     reliability, for images acquired like the training data.
@@ -56,22 +56,22 @@ def apply(
     TIFF and OME-Zarr images with more than 1024 rows or columns, or 8 million pixels, are restored tile by tile, stacks
     of thick sections in blocks of all sections, in memory that hardly depends on rows and columns. An interrupted
     restoration resumes when the command is run again. For these images, uncertainty maps are written only with
-    --uncertainty, --foreground does not apply, and the thickness of sections equals their distance without
-    --thickness-mm.
+    --uncertainty, --foreground does not apply, and sections are as thick as their spacing unless --thickness-mm is
+    given.
 
     Args:
         image: the image: a file, or a folder or zip archive of DICOM files or of pictures.
         output: the result, in the format of the input; by default INPUT_sr beside the input, with desc-sr in BIDS
             names.
         model: name of a network that ships; generator.safetensors of a trained method; or the name of a baseline, such
-            as total_variation or least_squares, which restores thick slices to isotropic voxels, or with --factor
-            enlarges the slices.
-        factor: for baselines: enlarge the slices by this factor along rows and columns.
+            as total_variation or least_squares, which restores thick slices to isotropic voxels or, with --factor,
+            enlarges in-plane.
+        factor: for baselines: enlarge in-plane, by this factor along rows and columns.
         plane: plane of the slices; auto chooses the one with the finest resolution, see the log.
         foreground: head: segment the head from the background; all: use the whole image.
         noise_sigma: noise level as a fraction of the intensity range; by default it is estimated.
-        frame: volume of a 4-D image or time point, from 0.
-        channel: number, from 0, or name of a single channel to restore.
+        frame: index of a volume of a 4-D image, or of a time point, from 0.
+        channel: index, from 0, or name of a single channel to restore.
         series: image to use if the file or folder contains several.
         voxel_um: voxel size along x, y and z in micrometres, if the file does not contain it.
         thickness_mm: slice thickness in mm (full width at half maximum of the slice profile), if the file or its BIDS

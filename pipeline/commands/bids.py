@@ -74,8 +74,8 @@ def bids(
         session_label: sessions, with or without ses-; by default all, also images without a session.
         suffix: BIDS suffix of the images, such as T1w, T2w or FLAIR.
         model: name of a network that ships; generator.safetensors of a trained method; the name of a baseline, such
-            as total_variation; or auto, the default: a network that ships is chosen by the image.
-        factor: for baselines: enlarge the slices by this factor along rows and columns.
+            as total_variation; or auto, the default: a network that ships is chosen for each image.
+        factor: for baselines: enlarge in-plane, by this factor along rows and columns.
         uncertainty: write uncertainty maps (desc-uncertainty), which takes eight times as long.
         force: write results even if they are inconsistent with their inputs.
         device: compute device. With cpu, several images are restored at once, and jobs request no GPU on a cluster.
@@ -147,7 +147,7 @@ def check_folders(bids_dir: Path, output_dir: Path) -> None:
 
 
 def checked_model(model: str | None, factor: int | None, *, uncertainty: bool) -> str | None:
-    """Return the network or baseline, the path of a file made absolute; None chooses by the image.
+    """Return the network or baseline, with an absolute path for a file; None chooses a network for each image.
 
     Raises:
         UserError: there is nothing of this name, or an option does not apply to it.

@@ -30,32 +30,32 @@ def combine(
 ) -> None:
     """Combine several scans of one head into one isotropic volume.
 
-    Thick slices in several directions contain more than any one of them. The scans have one contrast, any orientation,
-    voxel size and noise. They are registered to the first scan, which defines position and intensities of the result.
-    Slices that contradict the other scans are left out and listed.
+    Scans with thick slices in several directions contain more detail than any one of them. They must have the same
+    contrast, and may have any orientation, voxel size and noise level. They are registered to the first scan, which
+    defines position and intensities of the result. Slices that contradict the other scans are left out and listed.
 
-    Beside sr.nii.gz are written its uncertainty map (sr.uncertainty.nii.gz), a record with scans, transforms, settings
-    and checks (sr.json), and a report (sr.html). An interrupted combination continues when the command
-    is run again.
+    Beside the result, such as sr.nii.gz, the command writes its uncertainty map (sr.uncertainty.nii.gz), a record with
+    scans, transforms, settings and checks (sr.json), and a report (sr.html). An interrupted combination continues when
+    the command is run again.
 
     Args:
         scans: two or more scans: files, or folders or zip archives of DICOM files.
         output: the result, as NIfTI or in the format of the first scan, in its data type.
         voxel_mm: side of the voxels in mm, 0.2 to 10; by default the finest voxel size of all scans.
-        like: image whose voxel grid the result has.
+        like: image that defines the voxel grid of the result.
         thickness_mm: slice thickness in mm, once for all scans or once for each: the full width at half maximum of a
             Gaussian profile, or 0.76 times the width of rectangular slices; by default that of the files, an estimate,
-            or the distance of the slices, see the log.
+            or the slice spacing, see the log.
         method: total_variation, or least_squares, which is linear and blurs more.
         model: network used as prior: name of one that ships, such as mri-thick, or generator.safetensors of a trained
-            network of any ratio. It restores each scan, and the result is drawn toward their mean as far as the
-            scans allow; none reconstructs without a network.
-        motion: register the scans; --no-motion trusts the positions in the files, and refuses scans that do not match
+            network of any ratio. It restores each scan, and differences from the mean of the restored scans are
+            penalised; none reconstructs without a network.
+        motion: register the scans; --no-motion trusts the positions in the files, and rejects scans that do not match
             there.
-        frame: volume of 4-D files, from 0; it applies to all scans.
+        frame: index of the volume in 4-D files, from 0; it applies to all scans.
         series: image to use if a file or folder contains several.
         report: write the report.
-        force: write the result even if it disagrees with the scans.
+        force: write the result even if it is inconsistent with the scans.
         device: compute device.
     """
     from pipeline.config.combine import MAX_VOXEL_MM, MIN_VOXEL_MM, Combine

@@ -19,10 +19,10 @@ No networks ship with BrainSR yet. `brainsr apply` restores images with the gene
 def networks() -> None:
     """List the networks that ship, and what they are for.
 
-    `brainsr apply` chooses among them by the image; --model NAME selects one. They are also possible initial networks
-    of a training (train.initial_weights). Gains are differences of PSNR to the best tuned baseline, over persons who
-    are not in the training data, with 95 % intervals over persons. Voxel sizes are those along the enlarged axes,
-    before the restoration; noise is given as a percentage of the intensity range.
+    `brainsr apply` chooses one for the image; --model NAME selects one. They can also initialise a training
+    (train.initial_weights). Gains are mean differences in PSNR from the best tuned baseline, over persons who are not
+    in the training data, with 95 % intervals over persons. Voxel sizes are those along the enlarged axes, before the
+    restoration; noise is given as a percentage of the intensity range.
     """
     known = shipped_networks()
     sys.stdout.write("\n".join(described(name, one) for name, one in known.items()) if known else NONE)

@@ -197,7 +197,7 @@ class Run(Section):
 
     @property
     def derived_error_maps(self) -> dict[str, str]:
-        """The same for error maps, such as sub-01/anat/sub-01_desc-uncertainty_T1w, if a network is delivered."""
+        """The same for uncertainty maps, such as sub-01/anat/sub-01_desc-uncertainty_T1w, if a network is delivered."""
         return self._derived(ERROR_MAP) if self.infer.deliver in self.network_methods else {}
 
     def _derived(self, label: str) -> dict[str, str]:

@@ -231,7 +231,7 @@ class Evaluate(Section):
     )
     """regions over which the metrics are computed; interior: the foreground without its outermost 4 voxels; unseen:
     the foreground of slices that contribute nothing to the low-resolution volume, for forward models that drop slices,
-    by metrics of slices; labels: each structure of a volume's segmentation. Two regions are for noisy references and
+    with slice metrics only; labels: each structure of a volume's segmentation. Two regions are for noisy references and
     compare the foreground with another reference: neighbours, the mean of the previous and the next slice, whose noise
     is independent; and denoised, the reference after self-supervised denoising, which requires noise that is
     independent between voxels"""

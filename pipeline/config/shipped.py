@@ -110,7 +110,7 @@ def read_networks(path: Path) -> Mapping[str, ShippedNetwork]:
         raise UserError(f"cannot read the table of networks {path}: {error.strerror}.") from error
     except (ValidationError, yaml.YAMLError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path}: is no table of networks ({reason}). Restore it; see docs/networks.md.") from error
+        raise UserError(f"{path}: is not a table of networks ({reason}). Restore it; see docs/networks.md.") from error
 
 
 def restores_any_ratio(initial_weights: str, recipes: Iterable[Recipe]) -> bool:

@@ -81,7 +81,7 @@ class Volume(Section):
     region `labels` of evaluate"""
     neurons: str | None = None
     """for val and test volumes of electron microscopy: source of a segmentation of neurons, one label for each, 0 where
-    unknown. Neurons are segmented in the restored volumes and compared with it (metrics/membranes.csv)"""
+    unknown. Neurons are segmented in the restored volumes and compared with these (metrics/membranes.csv)"""
     cell_um: Micrometres | None = None
     """for val and test volumes of fluorescence microscopy: diameter of the bright cells, in micrometres. Cells are
     detected in the restored volumes and compared with those of the reference (metrics/cells.csv)"""

@@ -149,7 +149,7 @@ def cell_rows(
 
 
 def cell_agreement(rows: Sequence[DetectedCells], baselines: Sequence[str], confidence: float) -> list[CellAgreement]:
-    """Compute scores, intervals over slices, and paired differences to the best baseline, of every split and method.
+    """Compute scores, intervals over slices, and paired differences from the best baseline, of every split and method.
 
     Neighbouring slices show the same cells, so that intervals over the slices of one volume are too narrow.
 

@@ -180,7 +180,7 @@ def neuron_rows(
 def membrane_agreement(
     rows: Sequence[NeuronSegmentation], baselines: Sequence[str], confidence: float
 ) -> list[MembraneAgreement]:
-    """Compute means, intervals over blocks, and paired differences to the best baseline, of every split and method.
+    """Compute means, intervals over blocks, and paired differences from the best baseline, of every split and method.
 
     Neighbouring blocks share neurons, so that intervals over the blocks of one volume are narrower than over volumes.
 

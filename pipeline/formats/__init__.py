@@ -98,7 +98,7 @@ def format_of(path: Path) -> ModuleType:
     inside = [name for name in _names_inside(path) if format_by_name(name) == "tiff"]
     if inside:
         raise UserError(
-            f"{path}: holds {len(inside)} TIFF files; save them as one stack, or name one of them, such as {inside[0]}."
+            f"{path}: contains {len(inside)} TIFF files; save them as one stack, or name one, such as {inside[0]}."
         )
     if path.is_dir() and not any(path.iterdir()):
         raise UserError(f"{path}: this folder is empty.")

@@ -146,7 +146,7 @@ def chosen_frame(path: Path, count: int, frame: int | None) -> int:
     if frame is None and count == 1:
         return 0
     if frame is None:
-        raise UserError(f"{path}: holds {count} frames; choose one with frame: 0 to {count - 1}.")
+        raise UserError(f"{path}: contains {count} frames; choose one with frame: 0 to {count - 1}.")
     if not 0 <= frame < count:
         valid = f"0 to {count - 1}" if count > 1 else "0"
         raise UserError(f"{path}: frame {frame} is out of range; valid: {valid}.")

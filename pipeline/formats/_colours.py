@@ -30,7 +30,7 @@ def chosen_channel(path: Path, count: int, names: Sequence[str], channel: int | 
     if isinstance(channel, int) and 0 <= channel < count:
         return channel
     there = ", ".join(f"{index} ({names[index]!r})" if index < len(names) else str(index) for index in range(count))
-    raise UserError(f"{path}: there is no channel {channel!r}; it holds {there}.")
+    raise UserError(f"{path}: there is no channel {channel!r}; it contains {there}.")
 
 
 def wanted_channels(path: Path, count: int, names: Sequence[str], channel: int | str | None) -> list[int]:

@@ -99,9 +99,9 @@ def images_in(bundle: Bundle) -> dict[str, pydicom.Dataset]:
     listed = shortened(others)
     if not found:
         there = f"only {listed}" if others else "no file that begins as DICOM files do (PS3.10, 7.1)"
-        raise UserError(f"{bundle.path}: holds no DICOM image: {there}.")
+        raise UserError(f"{bundle.path}: contains no DICOM image: {there}.")
     if others:
-        logger.info("%s: passed over, since they are no images: %s", bundle.path, listed)
+        logger.info("%s: ignored, since they are not images: %s", bundle.path, listed)
     return found
 
 
@@ -140,8 +140,8 @@ def one_series(path: Path, images: dict[str, pydicom.Dataset], series: str | Non
     shown = chosen or list(groups)
     there = shortened([f"{titles[uid]!r} ({len(groups[uid])} files, {uid})" for uid in shown])
     if not chosen:
-        raise UserError(f"{path}: there is no series {series!r}; it holds {there}.")
+        raise UserError(f"{path}: there is no series {series!r}; it contains {there}.")
     raise UserError(
-        f"{path}: holds {len(chosen)} series: {there}. Choose one with series: its description, or its identifier "
+        f"{path}: contains {len(chosen)} series: {there}. Choose one with series: its description, or its identifier "
         "where two have the same description."
     )

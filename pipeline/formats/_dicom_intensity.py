@@ -47,8 +47,8 @@ def intensity_of(path: Path, one: Slice, dtype: str) -> IntensityMap:
     slope, intercept = (math.nan if value in (None, "") else float(value) for value in given)
     if slope == 0 or not np.isfinite([slope, intercept]).all():
         raise UserError(
-            f"{path}: {one.name!r} has RescaleSlope {given[0]}, RescaleIntercept {given[1]}; by these no intensity can "
-            "be computed. Export it anew."
+            f"{path}: {one.name!r} has RescaleSlope {given[0]}, RescaleIntercept {given[1]}, which define no "
+            "intensities. Export it again."
         )
     if header.PhotometricInterpretation == "MONOCHROME1":
         slope, intercept = -slope, slope * sum(limits(header)) + intercept

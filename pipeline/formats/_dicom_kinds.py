@@ -31,7 +31,7 @@ def check_kind(path: Path, name: str, header: Any) -> None:
 
     Raises:
         UserError: the image is a mosaic, has several frames, is coloured, has values that only a table explains, has
-            pixels of an unknown layout, or does not say where it lies.
+            pixels of an unknown layout, or does not state its position.
     """
     where = f"{path}: {name!r}"
     _check_single(where, header)
@@ -45,7 +45,7 @@ def check_kind(path: Path, name: str, header: Any) -> None:
     if header.get("ModalityLUTSequence"):
         raise UserError(
             f"{where} gives its values by a table (ModalityLUTSequence), not by a slope and an intercept; apply the "
-            "table and export the images anew."
+            "table and export the images again."
         )
     _check_bits(where, header)
     _check_geometry(where, header)
@@ -63,8 +63,8 @@ def _check_single(where: str, header: Any) -> None:
         what = "an enhanced multi-frame file, " if functional else ""
         count = f"{frames} frame{'s' if frames > 1 else ''}"
         raise UserError(
-            f"{where} is {what}{kind_of(header)}, and holds {count}; {CONVERT}, or to DICOM with one file a slice, "
-            "first."
+            f"{where} is {what}{kind_of(header)}, and contains {count}; {CONVERT}, or to DICOM with one file per "
+            "slice, first."
         )
 
 
@@ -93,8 +93,8 @@ def _check_bits(where: str, header: Any) -> None:
     if not fits or (high is not None and high != stored - 1) or signed not in (0, 1):
         found = ", ".join(f"{key} {header.get(key, 'missing')}" for key in keys)
         raise UserError(
-            f"{where} has pixels of {found}; known are BitsAllocated {', '.join(map(str, DEPTHS))}, BitsStored up to "
-            "that, HighBit one less than BitsStored, PixelRepresentation 0 or 1. Export it anew."
+            f"{where} has pixels of {found}; supported are BitsAllocated {', '.join(map(str, DEPTHS))}, BitsStored up "
+            "to that, HighBit one less than BitsStored, PixelRepresentation 0 or 1. Export it again."
         )
 
 
@@ -102,13 +102,13 @@ def _check_geometry(where: str, header: Any) -> None:
     """Check that an image states its position, and that its axes are orthonormal."""
     for key in (*GEOMETRY, "ImagePositionPatient"):
         if not header.get(key):
-            raise UserError(f"{where} has no {key}, so where its voxels lie is not known; export it anew.")
+            raise UserError(f"{where} has no {key}, so the position of its voxels is unknown; export it again.")
     cosines = np.array(header.ImageOrientationPatient, dtype=np.float64).reshape(2, 3)
     if not np.allclose(cosines @ cosines.T, np.eye(2), rtol=0, atol=COSINE_TOLERANCE):
         raise UserError(
             f"{where} has the ImageOrientationPatient {cosines.ravel().tolist()}: no two unit vectors at right angles. "
-            "Export it anew."
+            "Export it again."
         )
     spacing = [float(value) for value in header.PixelSpacing]
     if len(spacing) != len(cosines) or not (np.all(np.isfinite(spacing)) and min(spacing) > 0):
-        raise UserError(f"{where} has the PixelSpacing {spacing}; two sizes above zero are needed. Export it anew.")
+        raise UserError(f"{where} has the PixelSpacing {spacing}; two sizes above zero are needed. Export it again.")

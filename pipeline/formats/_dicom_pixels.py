@@ -68,7 +68,7 @@ def stored_pixels(bundle: Bundle, one: Slice) -> NDArray:
         if "PixelData" not in dataset:
             floats = "FloatPixelData" in dataset or "DoubleFloatPixelData" in dataset
             found = "floating-point pixels, which are not supported; convert it" if floats else "no pixels; export it"
-            raise UserError(f"{where} has {found} anew.")
+            raise UserError(f"{where} has {found} again.")
         pixels = _decoded(where, dataset)
         if pixels.shape != (dataset.Rows, dataset.Columns):
             raise ValueError(f"pixels of shape {pixels.shape}")
@@ -94,7 +94,7 @@ def _check_spare_bits(where: str, dataset: Any, stored: NDArray) -> None:
     if padding is not None and np.any(raw[beyond] == int(padding)):
         raise UserError(
             f"{where} is padded with the PixelPaddingValue {padding}, too large for BitsStored {dataset.BitsStored}. "
-            "Export it anew."
+            "Export it again."
         )
     logger.warning(
         "%s has %d pixels with bits beyond BitsStored %d, as overlays have; they are left out",

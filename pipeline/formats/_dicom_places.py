@@ -94,7 +94,7 @@ def volume_slices(path: Path, images: dict[str, pydicom.Dataset], frame: int | N
         with telling(path, name):
             corner = np.array(header.ImagePositionPatient, dtype=np.float64)
             if corner.shape != (3,) or not np.all(np.isfinite(corner)):
-                raise ValueError("ImagePositionPatient is no place")
+                raise ValueError("ImagePositionPatient is not a position")
             slices.append(Slice(name, header, corner, float(corner @ normal)))
     slices.sort(key=lambda one: one.place)
     positions = _positions(slices)
@@ -191,8 +191,8 @@ def _check_counts(path: Path, positions: Sequence[Sequence[Slice]]) -> None:
             if len(images) != usual
         ]
         raise UserError(
-            f"{path}: holds {usual} images at each of {counts[usual]} positions, but {shortened(odd)}. Remove what "
-            "does not belong to the volume, or export the series anew."
+            f"{path}: contains {usual} images at each of {counts[usual]} positions, but {shortened(odd)}. Remove what "
+            "does not belong to the volume, or export the series again."
         )
 
 
@@ -209,7 +209,7 @@ def _of_frame(path: Path, positions: Sequence[Sequence[Slice]], frame: int | Non
         chosen = [images[0] for images in positions]
         mixed = _mixed(chosen)
         if mixed:
-            logger.warning("%s: taken for one volume, but its slices differ in %s", path, "; ".join(mixed))
+            logger.warning("%s: treated as one volume, but its slices differ in %s", path, "; ".join(mixed))
         return chosen
     keys = _differing(positions)
     found = f"{count} images at each of {len(positions)} positions, {_described(positions, keys)}"
@@ -218,21 +218,21 @@ def _of_frame(path: Path, positions: Sequence[Sequence[Slice]], frame: int | Non
         if len({_sorting(one, keys) for one in images}) < count:
             names = shortened([repr(one.name) for one in images], 2)
             raise UserError(
-                f"{path}: holds {found}: nothing tells {names} apart. Put the images of each volume into a folder of "
-                "their own."
+                f"{path}: contains {found}: nothing distinguishes {names}. Put the images of each volume into a folder "
+                "of their own."
             )
     if frame is None:
-        raise UserError(f"{path}: holds {found}. Choose one with frame: 0 to {count - 1}, in this order.")
+        raise UserError(f"{path}: contains {found}. Choose one with frame: 0 to {count - 1}, in this order.")
     index = chosen_frame(path, count, frame)
     chosen = [images[index] for images in ordered]
     mixed = _mixed(chosen)
     if mixed:
         raise UserError(
-            f"{path}: holds {found}, but not the same ones at each: frame {index} would mix {'; '.join(mixed)}. Put "
+            f"{path}: contains {found}, but not the same ones at each: frame {index} would mix {'; '.join(mixed)}. Put "
             "the images of each volume into a folder of their own."
         )
     values = ", ".join(f"{key} {_text(chosen[0].header.get(key))}" for key in keys)
-    logger.info("%s: holds %s; frame %d is read (at the first position: %s)", path, found, index, values)
+    logger.info("%s: contains %s; frame %d is read (at the first position: %s)", path, found, index, values)
     return chosen
 
 
@@ -312,17 +312,17 @@ def _check_even(path: Path, slices: Sequence[Slice]) -> None:
         one, other = slices[index], slices[index + 1]
         if abs(step - usual) > UNEVEN_SHARE * usual:
             missing = round(step / usual) - 1
-            what = f"{missing} missing" if missing > 0 else "the slices lie unevenly"
+            what = f"{missing} missing" if missing > 0 else "the slices are unevenly spaced"
             raise UserError(
                 f"{path}: between the slices at {one.place:.2f} mm ({one.name!r}) and {other.place:.2f} mm "
-                f"({other.name!r}) lie {step:.2f} mm, elsewhere {usual:.2f} mm: {what}. Export the series anew."
+                f"({other.name!r}) lie {step:.2f} mm, elsewhere {usual:.2f} mm: {what}. Export the series again."
             )
     astray = np.abs(places - np.linspace(places[0], places[-1], len(places)))
     worst = int(np.argmax(astray))
     if astray[worst] > ASTRAY_SHARE * usual:
         raise UserError(
-            f"{path}: the slices lie unevenly: that at {places[worst]:.2f} mm ({slices[worst].name!r}) lies "
-            f"{astray[worst]:.2f} mm from its place among {len(slices)} even ones. Export the series anew."
+            f"{path}: the slices are unevenly spaced: that at {places[worst]:.2f} mm ({slices[worst].name!r}) lies "
+            f"{astray[worst]:.2f} mm from its position among {len(slices)} evenly spaced ones. Export the series again."
         )
 
 
@@ -347,7 +347,7 @@ def _check_line(path: Path, slices: Sequence[Slice], normal: NDArray[np.float64]
         ]
         raise UserError(
             f"{path}: {len(astray)} of {len(slices)} slices lie to the side of the others (ImagePositionPatient): "
-            f"{shortened(astray, 3)}. They are no volume on one grid: export the series anew, or resample it first."
+            f"{shortened(astray, 3)}. They are no volume on one grid: export the series again, or resample it first."
         )
     step = (corners[-1] - corners[0]) / (len(slices) - 1)
     tilt = float(np.degrees(np.arctan2(np.linalg.norm(drift), step @ normal)))

@@ -241,7 +241,7 @@ def _affine(path: Path, header: Header, direction: Any, spacing: Any, origin: An
     matrix = np.reshape(direction, (len(spacing), len(spacing))) * spacing
     axes = min(len(spacing), SPATIAL_AXES)
     if np.any(matrix[:axes, axes:]) or np.any(matrix[axes:, :axes]):
-        raise UserError(f"{path}: its fourth axis is no time: it is mixed with those of space. Split it into volumes.")
+        raise UserError(f"{path}: its fourth axis is not time, but mixed with the spatial axes. Split it into volumes.")
     affine = np.eye(SPATIAL_AXES + 1)
     affine[:axes, :axes] = matrix[:axes, :axes]
     affine[:axes, SPATIAL_AXES] = origin[:axes]

@@ -167,7 +167,7 @@ def parse(attributes: Mapping[str, Any], wanted: str | None = None) -> Multiscal
         raise ValueError("it is a mask of labels (image-label), not an image of intensities; name the image")
     entries = content.get("multiscales")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
-        raise ValueError("it is no image of OME-NGFF: the attribute 'multiscales' is missing")
+        raise ValueError("it is not an OME-NGFF image: the attribute 'multiscales' is missing")
     entry = _chosen(entries, wanted)
     version = content.get("version") if "ome" in attributes else entry.get("version")
     if version not in ZARR_FORMAT or (version == "0.4") == ("ome" in attributes):
@@ -175,7 +175,7 @@ def parse(attributes: Mapping[str, Any], wanted: str | None = None) -> Multiscal
     try:
         return _multiscale(str(version), entry, content.get("omero") or {})
     except (KeyError, IndexError, TypeError, AttributeError) as error:
-        raise ValueError(f"its attribute 'multiscales' is not as OME-NGFF {version} wants it ({error!r})") from error
+        raise ValueError(f"its attribute 'multiscales' does not follow OME-NGFF {version} ({error!r})") from error
 
 
 def level_paths(attributes: Mapping[str, Any], wanted: str | None = None) -> list[str]:
@@ -194,7 +194,7 @@ def _chosen(entries: Sequence[Mapping[str, Any]], wanted: str | None) -> Mapping
     if wanted not in named:
         asked = "choose one" if wanted is None else f"there is no {wanted!r}; choose one"
         raise ValueError(
-            f"it holds {len(entries)} images (multiscales); {asked} by the key `series`: {', '.join(named)}"
+            f"it contains {len(entries)} images (multiscales); {asked} by the key `series`: {', '.join(named)}"
         )
     return named[wanted]
 
@@ -257,7 +257,7 @@ def attributes(multiscale: Multiscale, levels: int, processing: Mapping[str, Any
             for level in range(levels)
         ],
         "type": "mean",
-        "metadata": {"description": "each level holds the means of squares of 2 x 2 pixels", **(processing or {})},
+        "metadata": {"description": "each level contains the means of squares of 2 x 2 pixels", **(processing or {})},
     }
     if multiscale.name is not None:
         entry["name"] = multiscale.name

@@ -90,7 +90,7 @@ def decoded(name: str, content: bytes) -> Picture:
         content: of the file.
 
     Raises:
-        UserError: it cannot be decoded, holds several pictures, or its values are not intensities.
+        UserError: it cannot be decoded, contains several pictures, or its values are not intensities.
     """
     try:
         with warnings.catch_warnings(), PillowImage.open(io.BytesIO(content), formats=("JPEG", "PNG")) as stored:
@@ -98,7 +98,7 @@ def decoded(name: str, content: bytes) -> Picture:
             dots_per_inch = _dots_per_inch(stored)
             count = getattr(stored, "n_frames", 1)
             if count > 1:
-                raise UserError(f"{name}: holds {count} pictures; save the one that is meant as a file of its own.")
+                raise UserError(f"{name}: contains {count} pictures; save the one that is meant as a file of its own.")
             if stored.mode == "CMYK":
                 raise UserError(f"{name}: its pixels are amounts of ink (CMYK); save it as grey or RGB.")
             picture = ImageOps.exif_transpose(stored)
@@ -108,7 +108,7 @@ def decoded(name: str, content: bytes) -> Picture:
                 return Picture(values, dots_per_inch, False)
             if content.startswith(PNG_SIGNATURE) and content[PNG_BIT_DEPTH] == DEEP:
                 raise UserError(
-                    f"{name}: of its {DEEP} bits a value, reading PNG would keep 8. Save it as TIFF, or as grey PNG."
+                    f"{name}: of its {DEEP} bits per value, reading PNG would keep 8. Save it as TIFF, or as grey PNG."
                 )
             if content.startswith(PNG_SIGNATURE) and content[PNG_COLOUR_TYPE] == 0:
                 _check_bits(name, content[PNG_BIT_DEPTH])
@@ -220,7 +220,7 @@ def stack_image(pictures: Mapping[str, NDArray], min_foreground: float, foregrou
     chosen = np.flatnonzero(np.array([mask.mean() for mask in foregrounds]) >= min_foreground)
     if chosen.size == 0:
         raise UserError(
-            f"none of {len(pictures)} pictures has {min_foreground:.0%} foreground (extract.min_foreground)."
+            f"none of {len(pictures)} pictures has {100 * min_foreground:.0f} % foreground (extract.min_foreground)."
         )
     sizes = tuple((int(picture.shape[1]), int(picture.shape[0])) for picture in pictures.values())
     masks = {

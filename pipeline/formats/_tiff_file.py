@@ -1,7 +1,7 @@
 """Open and check TIFF files before a pixel is decoded, to be read whole or part by part.
 
 An OME-TIFF may lie in several files (https://ome-model.readthedocs.io/en/stable/ome-tiff/specification.html): its XML
-states which page of which file holds which plane, and is stored in one of them, in all, or in a companion file.
+states which page of which file contains which plane, and is stored in one of them, in all, or in a companion file.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ def _with_its_set(path: Path) -> Any:
     others = [name for name in dict.fromkeys(names.values()) if name not in own]
     is_renamed = main == path and len(others) == 1 and not own and not (path.parent / others[0]).exists()
     if is_renamed and not _is_companion(main):
-        logger.warning("%s: its OME-XML says that its pixels lie in %r; it counts as renamed", path, others[0])
+        logger.warning("%s: its OME-XML states that its pixels are in %r; it is assumed to be renamed", path, others[0])
         return tifffile.TiffFile(path, omexml=_without_files(root), _multifile=False)
     members = list(dict.fromkeys(names.values())) if others else []
     missing = [name for name in others if not _beside(path, name).is_file()]
@@ -266,9 +266,9 @@ def chosen_series(path: Path, file: Any, wanted: str | None) -> Any:
         return next(iter(found.values()))
     listed = ", ".join(f"{name!r} {series.shape}" for name, series in list(found.items())[:SHOWN])
     if wanted is None:
-        raise UserError(f"{path}: holds {len(found)} images; choose one with series: {listed}.")
+        raise UserError(f"{path}: contains {len(found)} images; choose one with series: {listed}.")
     if wanted not in found:
-        raise UserError(f"{path}: there is no image {wanted!r}; it holds {listed}.")
+        raise UserError(f"{path}: there is no image {wanted!r}; it contains {listed}.")
     return found[wanted]
 
 
@@ -334,7 +334,7 @@ def _check_imagej(path: Path, file: Any, series: Any) -> None:
         stated = ", ".join(f"{name}={found[name]}" for name in ("images", *IMAGEJ_AXES) if name in found)
         raise UserError(
             f"{path}: its text of ImageJ ({stated}) does not fit its pages, of which there are {len(file.pages)}. "
-            "It may have been cut off; save it anew."
+            "It may have been cut off; save it again."
         )
     calibration = {name: found[name] for name in ("cf", "c0", "c1", "vunit") if name in found}
     if "c0" in calibration and (calibration["c0"], calibration.get("c1", 1)) != (0, 1):
@@ -380,7 +380,7 @@ def check_pixels(path: Path, series: Any) -> None:
             f"{path}: pixels of {found} are not intensities; known are {', '.join(DTYPES)}, {HALF}{advice}."
         )
     if page.axes not in PAGE_AXES or page.samplesperpixel < (COLOUR_SAMPLES if kind == COLOUR else 1):
-        raise UserError(f"{path}: has pages of shape {page.shape} with the axes {page.axes}; save one slice a page.")
+        raise UserError(f"{path}: has pages of shape {page.shape} with the axes {page.axes}; save one slice per page.")
     try:
         tifffile.TIFF.DECOMPRESSORS[page.compression]
         if page.predictor != tifffile.PREDICTOR.NONE and page.compression not in tifffile.TIFF.IMAGE_COMPRESSIONS:
@@ -434,7 +434,7 @@ def samples_of(path: Path, page: Any) -> Samples:
     opacity = next((place for place, kind in kinds.items() if kind in (ASSOCIATED, UNASSOCIATED)), None)
     others = [place for place in range(first, page.samplesperpixel) if place != opacity]
     if coloured and others:
-        logger.warning("%s: has %d samples a pixel beyond RGB, of no stated meaning; left out", path, len(others))
+        logger.warning("%s: has %d samples per pixel beyond RGB, of no stated meaning; left out", path, len(others))
     kept = (*range(first), *(() if coloured else others))
     return Samples(kept, coloured, opacity, opacity is not None and kinds[opacity] == ASSOCIATED)
 
@@ -486,7 +486,7 @@ def turn_of(path: Path, page: Any) -> Turn:
     if value not in TURNS:
         logger.warning("%s: its Orientation %s is none of 1 to 8, and is not followed", path, value)
     elif value != 1:
-        logger.info("%s: turned as its Orientation %d says", path, value)
+        logger.info("%s: turned according to its Orientation %d", path, value)
     return TURNS.get(value, Turn())
 
 

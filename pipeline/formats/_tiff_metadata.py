@@ -120,7 +120,7 @@ def _number(text: Any, name: str) -> float:
     try:
         return float(text)
     except ValueError as error:
-        raise ValueError(f"{name} is {text!r}, which is no number") from error
+        raise ValueError(f"{name} is {text!r}, which is not a number") from error
 
 
 def _half_stated(sizes: Sequence[float | None], name: str) -> tuple[str, ...]:

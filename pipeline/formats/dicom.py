@@ -1,6 +1,6 @@
 r"""A DICOM series of single-frame grey images: a folder of files, a zip archive of them, or one file.
 
-It is written back as a series, one file a slice, in one zip archive. Elements that all slices shared are kept where
+It is written back as a series, one file per slice, in one zip archive. Elements that all slices shared are kept where
 they are true of the result; private ones and those of single slices are not, which the log says. The pixels are stored
 uncompressed. The images are marked as DERIVED\SECONDARY and belong to a new series of the same study, whose
 identifiers follow from the pixels and the old series, so that the same result always gets the same ones. Standards:
@@ -84,7 +84,7 @@ logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 
 def accepts(path: Path) -> bool:
-    """Return whether a folder, an archive or a file holds DICOM images."""
+    """Return whether a folder, an archive or a file contains DICOM images."""
     with opened(path) as bundle:
         return any(bundle.is_dicom(name) for name in bundle.sizes if not is_picture(name))
 
@@ -258,7 +258,7 @@ def _thickness(path: Path, header: Any) -> float:
     known = next((abs(float(value)) for value in given if value), None)
     if known is None:
         logger.warning(
-            "%s: is one slice without SpacingBetweenSlices and SliceThickness; it is taken for 1 mm thick", path
+            "%s: is one slice without SpacingBetweenSlices and SliceThickness; it is assumed to be 1 mm thick", path
         )
     return known or 1.0
 
@@ -274,13 +274,13 @@ def _profile(path: Path, slices: Sequence[Slice], axis: int) -> SliceProfile | N
     found = sorted({_stated_thickness(path, one) for one in slices})
     if found[-1] - found[0] > THICKNESS_TOLERANCE * abs(found[-1]):
         logger.warning(
-            "%s: SliceThickness lies between %.4g and %.4g mm; it is taken as unknown", path, found[0], found[-1]
+            "%s: SliceThickness lies between %.4g and %.4g mm; it is treated as unknown", path, found[0], found[-1]
         )
         return None
     if not found[0]:
         return None
     if not 0 < found[0] <= MAX_THICKNESS_MM:
-        logger.warning("%s: SliceThickness is %.4g mm, which is impossible; it is taken as unknown", path, found[0])
+        logger.warning("%s: SliceThickness is %.4g mm, which is impossible; it is treated as unknown", path, found[0])
         return None
     return SliceProfile(found[0], "gaussian", "dicom", axis)
 

@@ -144,8 +144,8 @@ def write(path: Path, image: Image) -> int:
     header["pixdim"] = sizes  # nibabel resets those of axes that the shape does not have
     if not (header["qform_code"] or header["sform_code"]) and not _same_place(_affine(header), affine):
         logger.warning(
-            "%s: the source does not say where it lies (qform and sform codes 0), and this part of it cannot be placed "
-            "in that way; its position is written as an sform of code %d",
+            "%s: the source does not state its position (qform and sform codes 0), but this part of it needs one; it "
+            "is written as an sform of code %d",
             path,
             ALIGNED,
         )
@@ -251,8 +251,8 @@ def _warn_of_doubts(path: Path, header: Any, affine: NDArray[np.float64]) -> Non
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
     if not (header["qform_code"] or header["sform_code"]):
         logger.warning(
-            "%s: does not say where it lies (qform and sform codes 0); as nibabel does, x is taken to run to the left, "
-            "y to the front, z to the top, and the origin to lie in the centre",
+            "%s: does not state its position (qform and sform codes 0); as in nibabel, x is assumed to point left, y "
+            "to the front and z to the top, with the origin in the centre",
             path,
         )
     _warn_of_contradiction(path, header, shape)
@@ -278,7 +278,7 @@ def _warn_of_contradiction(path: Path, header: Any, shape: tuple[int, ...]) -> N
     if header["qform_code"]:
         other, name = _qform(header), "qform"
         if other is None:
-            logger.warning("%s: its qform is no rotation and is left out; the sform is used", path)
+            logger.warning("%s: its qform is not a rotation and is ignored; the sform is used", path)
             return
         other = unit @ other
     else:
@@ -316,16 +316,16 @@ def _check_partner(path: Path) -> None:
 def _check(path: Path, file: Any) -> None:
     if isinstance(file, nib.AnalyzeImage) and not isinstance(file, nib.Nifti1Pair):
         raise UserError(
-            f"{path}: is Analyze 7.5, which does not tell left from right. Convert it to NIfTI with a program that "
-            "knows where it came from."
+            f"{path}: is Analyze 7.5, which does not distinguish left from right. Convert it to NIfTI with a program "
+            "that knows its origin."
         )
     if not isinstance(file, nib.Nifti1Pair):
         raise UserError(f"{path}: is not NIfTI but {type(file).__name__}.")
     intent = int(file.header["intent_code"])
     if intent in VECTOR_INTENTS and np.prod(file.shape[SPATIAL_AXES:], dtype=np.int64) > 1:
         raise UserError(
-            f"{path}: holds {VECTOR_INTENTS[intent]} (intent code {intent}), not intensities; an image of one number a "
-            "voxel is needed."
+            f"{path}: contains {VECTOR_INTENTS[intent]} (intent code {intent}), not intensities; an image with one "
+            "number per voxel is needed."
         )
     check_spacing(path, _stated_spacing(file))
 

@@ -46,8 +46,8 @@ def read(path: Path, part: Part = Part()) -> Image:
     space = fields.get("space", "").lower()
     if not space.startswith(SPACES) and space not in SHORT_SPACES:
         logger.warning(
-            "%s: does not say where left, front and top are (space %s); as ITK does, its axes are taken to run to the "
-            "left, the back and the top",
+            "%s: does not state where left, front and top are (space %s); as in ITK, its axes are assumed to point "
+            "to the left, the back and the top",
             path,
             space or "is not stated",
         )

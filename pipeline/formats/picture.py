@@ -1,7 +1,7 @@
 """One picture as PNG or JPEG, grey or RGB, written as PNG.
 
 A result of a JPEG is PNG, which loses nothing: to compress a restored picture with loss would undo what was restored.
-Grey pictures of 8 and 16 bits keep their depth; PNG of 16-bit colours is refused (TIFF holds them). RGB stays RGB,
+Grey pictures of 8 and 16 bits keep their depth; PNG of 16-bit colours is refused (TIFF contains them). RGB stays RGB,
 unless it is grey, or one colour is chosen (`channel`). How large a pixel is, no picture tells: lengths are in pixels
 until `voxel_um` is given. The resolution for printing is kept. Lost are opacity (with a warning),
 palettes (which become RGB), colour profiles, and texts such as EXIF. Files of several pictures and CMYK are refused.
@@ -78,7 +78,7 @@ def write(path: Path, image: Image) -> int:
     """
     sections, saturated = plain_sections(image)
     if len(sections) != 1:
-        raise UserError(f"{path}: {len(sections)} slices are no picture; write them as TIFF.")
+        raise UserError(f"{path}: {len(sections)} slices are not a picture; write them as TIFF.")
     channels = sections[0]
     picture = channels[0] if len(channels) == 1 else np.ascontiguousarray(np.moveaxis(channels, 0, -1))
     with replacing(path) as partial:

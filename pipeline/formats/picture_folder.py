@@ -56,7 +56,7 @@ HEADER = _tiff.TiffHeader
 
 
 def accepts(path: Path) -> bool:
-    """Return whether a folder or an archive holds pictures."""
+    """Return whether a folder or an archive contains pictures."""
     with opened(path) as bundle:
         return any(is_picture(name) for name in bundle.sizes)
 
@@ -71,7 +71,7 @@ def read(path: Path, part: Part = Part()) -> Image:
     with opened(path) as bundle:
         names = sorted((name for name in bundle.sizes if is_picture(name)), key=natural)
         if not names:
-            raise UserError(f"{path}: holds no pictures.")
+            raise UserError(f"{path}: contains no pictures.")
         _check_others(path, bundle.sizes)
         logger.info("%s: %d slices in the order of their names, from %s to %s", path, len(names), names[0], names[-1])
         pictures, coloured = [], False
@@ -114,13 +114,13 @@ def _check_others(path: Path, names: Iterable[str]) -> None:
             "all slices in one format, or move these files to another folder."
         )
     if others:
-        logger.warning("%s: files that are no pictures are ignored: %s", path, listed(others))
+        logger.warning("%s: files that are not pictures are ignored: %s", path, listed(others))
 
 
 def _check_alike(path: Path, first_name: str, first: np.ndarray, name: str, other: np.ndarray) -> None:
     for what, one, two in (("size", first.shape[:2], other.shape[:2]), ("depth", first.dtype.name, other.dtype.name)):
         if one != two:
             raise UserError(
-                f"{path}: {first_name!r} and {name!r} are of different {what}, {one} and {two}, so they are no stack. "
+                f"{path}: {first_name!r} and {name!r} have different {what}, {one} and {two}, so they are not a stack. "
                 "Pictures without order are a collection (key collections)."
             )

@@ -62,8 +62,8 @@ def read(path: Path, part: Part = Part()) -> Image:
     """Read one stack of slices, axes x, y and z, stored intensities as float64; channels are further slices.
 
     Raises:
-        UserError: the file is missing or damaged, or holds several images or time points of which none was chosen, or
-            pixels that are not intensities.
+        UserError: the file is missing or damaged, or contains several images or time points of which none was chosen,
+            or pixels that are not intensities.
     """
     part.check(path, TITLE, ("frame", "channel", "series", "voxel_um", "coloured"))
     with open_tiled(path, part.series) as image:

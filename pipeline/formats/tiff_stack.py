@@ -28,7 +28,7 @@ HEADER = PictureStackHeader
 SUFFIXES = ()
 WRITTEN = (".tiff",)
 PAGE_NAME = 285
-"""Number of the tag PageName (TIFF 6.0, section 12), which holds the name of the picture's file."""
+"""Number of the tag PageName (TIFF 6.0, section 12), which contains the name of the picture's file."""
 GREY_AXES, RGB_AXES = 2, 3
 TEXT = 2
 """Number of the tag type; names are written as UTF-8, as most programs do."""
@@ -51,7 +51,7 @@ def read(path: Path, part: Part = Part()) -> Image:
     except (*DAMAGE, ImportError) as error:
         raise UserError(f"{path}: cannot be read as TIFF ({first_line(error)}). Is it complete?") from error
     if not pictures or None in names or any(not _is_picture(picture) for picture in pictures):
-        raise UserError(f"{path}: is no stack of pictures that BrainSR wrote.")
+        raise UserError(f"{path}: is not a stack of pictures written by BrainSR.")
     dtype = pictures[0].dtype.name
     sizes = tuple((picture.shape[1], picture.shape[0]) for picture in pictures)
     slices = [colour for picture in pictures for colour in np.atleast_3d(picture).transpose(2, 0, 1)]

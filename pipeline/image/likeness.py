@@ -58,7 +58,7 @@ class Likeness:
     @property
     def refusal(self) -> str:
         """What is wrong with scans that do not, as a message."""
-        found = f"after registration, their details correlate by {self.detail:.2f}; at least {MIN_DETAIL:g} is needed"
+        found = f"after registration, their details have a correlation of {self.detail:.2f}, below {MIN_DETAIL:g}"
         if self.edges >= MIN_EDGES or self.detail <= MAX_INVERTED:
             return (
                 f"the scans show one head in different contrasts: {found}. Only scans of "

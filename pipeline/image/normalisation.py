@@ -62,7 +62,7 @@ def normalise(image: Image, settings: Extract) -> Image:
     chosen = np.flatnonzero(coverage >= settings.min_foreground)
     if chosen.size == 0:
         raise UserError(
-            f"no {slicing.plane} slice has {settings.min_foreground:.0%} foreground (extract.min_foreground). "
+            f"no {slicing.plane} slice has {100 * settings.min_foreground:.0f} % foreground (extract.min_foreground). "
             "To use the whole image, set foreground: all (--foreground all)."
         )
     normalised = image.with_data(intensity.normalise(data), intensity=intensity, masks=masks, slicing=slicing)

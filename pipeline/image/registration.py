@@ -148,8 +148,9 @@ def _check_overlap(fixed: _Level, moving: _Level, start: Rigid) -> None:
     share = max(_overlap(fixed, moving, start), _overlap(moving, fixed, start.inverse()))
     if share < MIN_OVERLAP:
         raise UserError(
-            f"the fields of view do not overlap enough: by the positions in the files, {share:.0%} of the head lies in "
-            f"both scans (at least {MIN_OVERLAP:.0%} is needed). Are they from one session, and their headers intact?"
+            f"the fields of view do not overlap enough: according to the files, {100 * share:.0f} % of the head lies "
+            f"in both scans (at least {100 * MIN_OVERLAP:.0f} % is needed). Are they from one session, with intact "
+            "headers?"
         )
 
 

@@ -38,8 +38,8 @@ def outside_domain(
     if sigma > NEGLIGIBLE_NOISE and is_out_of_range([sigma], domain.noise_sigma):
         low, high = domain.noise_sigma
         found.append(
-            f"the noise level of the image is {sigma:.1%} of its intensity range; the network was trained on "
-            f"{low:.1%} to {high:.1%}"
+            f"the noise level of the image is {100 * sigma:.1f} % of its intensity range; the network was trained on "
+            f"{100 * low:.1f} to {100 * high:.1f} %"
         )
     if domain.voxel_mm and voxel_mm and is_out_of_range(voxel_mm, domain.voxel_mm):
         low, high = domain.voxel_mm

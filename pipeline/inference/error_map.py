@@ -46,7 +46,7 @@ class UncertaintyKind:
             return "TTA standard deviation, not calibrated as an error"
         persons = len(self.intervals.subjects)
         count = f"{persons} validation {'person' if persons == 1 else 'persons'}"
-        return f"half-width of the {MAP_LEVEL:.0%} prediction interval, calibrated on {count}"
+        return f"half-width of the {100 * MAP_LEVEL:.0f} % prediction interval, calibrated on {count}"
 
     def of(self, restored: Floats, lr: Floats, tta_std: Floats, factors: Sequence[float]) -> NDArray[np.float32]:
         """Compute the uncertainty map of a volume or slice.

@@ -51,7 +51,7 @@ def exported(weights: Weights) -> tuple[bytes, float | None]:
     difference = largest_difference(content, network)
     if difference is not None and not difference <= TOLERANCE:
         raise UserError(
-            f"{weights.name}: ONNX Runtime computes something else than torch: the results differ by up to "
+            f"{weights.name}: ONNX Runtime and torch disagree: the results differ by up to "
             f"{difference:.2g} of the intensity range. Use another version of onnxruntime or torch."
         )
     return content, difference

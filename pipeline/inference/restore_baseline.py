@@ -92,7 +92,7 @@ def restore_by_baseline(
             images = [as_coarse_slices(whole.with_data(one), settings.noise_sigma, factor) for one in channels]
     results, agreements = [], []
     for image in images:
-        logger.info("%s: restoring by %s, %s", source.name, method, image.forward_model.describe())
+        logger.info("%s: restoring with %s, %s", source.name, method, image.forward_model.describe())
         restored = restored_by(method, image, source.name)
         agreement = agreement_with_measurement(restored, image.data, image.forward_model)
         check_agreement(source.name, agreement, force=settings.force)

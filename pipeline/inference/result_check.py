@@ -150,7 +150,7 @@ def check_agreement(name: object, found: Agreement, *, force: bool, advice: str 
     share = found.beyond_noise
     if not math.isfinite(share):
         raise UserError(
-            f"{name}: the result has voxels that are not finite numbers, so it is not written, whatever --force says. "
+            f"{name}: the result has voxels that are not finite numbers, so it is not written, even with --force. "
             "Is the image a mask or a label map, which cannot be restored?"
         )
     logger.info(
@@ -158,8 +158,8 @@ def check_agreement(name: object, found: Agreement, *, force: bool, advice: str 
         *(name, 100 * share, 100 * WARN_BEYOND),
     )
     message = (
-        f"{name}: the result, degraded to the grid of its input, differs from it by {share:.1%} of the intensity "
-        f"range (root mean square) beyond the noise; faithful results stay below {WARN_BEYOND:.0%}"
+        f"{name}: the result, degraded to the grid of its input, differs from it by {100 * share:.1f} % of the "
+        f"intensity range (root mean square) beyond the noise; valid results stay below {100 * WARN_BEYOND:.0f} %"
     )
     if share <= WARN_BEYOND:
         return

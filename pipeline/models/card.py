@@ -126,7 +126,7 @@ def trained_card(
             f"- Length: {recipe.steps} steps, {recipe.batch_size} patches of {recipe.patch_lr} x "
             f"{recipe.patch_lr} {'low' if recipe.ratio_range is None else 'high'}-resolution voxels each",
             f"- Device: {device}",
-            f"- Contrast augmentation: random in {recipe.contrast_augmentation:.0%} of the patches",
+            f"- Contrast augmentation: random in {100 * recipe.contrast_augmentation:.0f} % of the patches",
             f"- Averaged weights (decay {recipe.ema_decay:g}) are kept; on some validation slices, before the fidelity "
             f"dial: {measured}",
             *_background(network.record.background_changes),
@@ -219,10 +219,10 @@ def _forward(models: Sequence[ForwardModel], recipe: Recipe) -> str:
     model = models[0]
     factors = " or ".join(str(one) for one in dict.fromkeys(each.factors for each in models))
     if recipe.ratio_range is not None:
-        factors = "{:g} to {:g} across the slices, which follow each other in any direction".format(*recipe.ratio_range)
+        factors = "{:g} to {:g} across slices of any orientation".format(*recipe.ratio_range)
     low, high = recipe.noise_sigma_range or (model.noise_sigma,) * 2
     noise_map = ", whose level is given to the network" if recipe.noise_map else ""
-    level = f"{low:.1%} to {high:.1%}{noise_map}"
+    level = f"{100 * low:.1f} to {100 * high:.1f} %{noise_map}"
     if recipe.degradations:
         return f"{_alternatives(recipe)}; factors {factors}, noise of {level}"
     steps = describe_operators(model.operator_ranges or model.operators)
@@ -233,7 +233,7 @@ def _alternatives(recipe: Recipe) -> str:
     """Describe the alternative forward models and their shares of the patches."""
     total = sum(one.weight for one in recipe.degradations)
     return "; or ".join(
-        f"{describe_operators(one.operators)} with {one.noise_settings.describe()} ({one.weight / total:.0%})"
+        f"{describe_operators(one.operators)} with {one.noise_settings.describe()} ({100 * one.weight / total:.0f} %)"
         for one in recipe.degradations
     )
 

@@ -267,7 +267,7 @@ def describe_noise(parameters: PhysicalParameters, sigma: float) -> str:
     """Return a description of the noise, to follow that of the linear operators."""
     if parameters.name == "none":
         return "without noise"
-    return f"then {parameters.describe()} with a standard deviation of {sigma:.1%} of the normalised range"
+    return f"then {parameters.describe()} with a standard deviation of {100 * sigma:.1f} % of the normalised range"
 
 
 def volume_seed(root_seed: int, volume_id: str) -> int:

@@ -71,7 +71,7 @@ class RestoredSidecar(BaseModel):
         try:
             return cls.model_validate(read_json(path))
         except ValidationError as error:
-            raise UserError(f"{path}: is no sidecar of a restored image. Delete it and run again.") from error
+            raise UserError(f"{path}: is not the sidecar of a restored image. Delete it and run again.") from error
 
 
 def size_of(image: Path, voxel_um: Sequence[float], raw: Mapping[str, Any]) -> dict[str, Any]:

@@ -297,7 +297,7 @@ def _consistency_sentences(record: Provenance, trained: Sequence[str], books: Bi
         return ""
     return (
         " A data-consistency step was applied to the results of trained networks: the result was degraded again, and "
-        "its difference to the low-resolution input was mapped back by the pseudo-inverse of the operator and added "
+        "its difference from the low-resolution input was mapped back by the pseudo-inverse of the operator and added "
         f"with a weight{books.cite('consistency')}. The weight decreases with the noise level and was chosen for each "
         "network on the validation volumes."
     )
@@ -357,7 +357,7 @@ def describe_metrics(record: Provenance, books: Bibliography) -> Paragraph:
         f"{measures} Each was computed per slice, {region_text(settings.regions)}, and averaged over the slices "
         f"of a volume.{whole}{noisy} The data range is 1.0 in normalised intensities for all methods and slices. The "
         "best baseline was chosen on the validation volumes, for each metric and region. "
-        f"Differences to it are paired. {format_share(settings.confidence)} intervals come from a circular block "
+        f"Differences from it are paired. {format_share(settings.confidence)} intervals come from a circular block "
         f"bootstrap{books.cite('bootstrap')} over slices ({settings.bootstrap_block_slices} neighbouring slices "
         f"per block{alone}, {settings.bootstrap_samples} resamples). On the page of a volume, the interval "
         "reflects the variation between its slices, not between subjects.",

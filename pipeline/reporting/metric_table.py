@@ -1,4 +1,4 @@
-"""The metrics of a split or a volume: methods by metrics, with differences to the best baseline."""
+"""The metrics of a split or a volume: methods by metrics, with differences from the best baseline."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Score:
-    """The value of a method, and its difference to the baseline with the interval of that difference."""
+    """The value of a method, and its difference from the baseline with the interval of that difference."""
 
     value: float
     diff: float = nan

@@ -43,7 +43,7 @@ def format_interval(low: Any, high: Any, decimals: int | None = None, *, sign: b
 def format_share(share: Any, decimals: int = 0) -> str:
     """Format a share from 0 to 1 in percent."""
     text = format_number(100 * as_float(share), decimals)
-    return text if text == MISSING else f"{text}%"
+    return text if text == MISSING else f"{text} %"
 
 
 def format_lengths(lengths: Sequence[float], digits: int = 4) -> str:

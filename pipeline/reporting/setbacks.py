@@ -83,7 +83,7 @@ def inserted_setbacks(table: pd.DataFrame, deliver: str, rates: pd.DataFrame | N
 
 
 def _difference(rates: pd.DataFrame | None, baseline: str) -> str:
-    """Write the difference to a method over all structures with its interval; nothing where it is not known."""
+    """Write the difference from a method over all structures with its interval; nothing where it is not known."""
     of_all = [] if rates is None else records(where(rates, method=baseline, kind=""))
     if not of_all:
         return ""

@@ -126,7 +126,7 @@ def coverage_text(volumes: pd.DataFrame, pictures: Collection[str] = ()) -> str:
         pictures: volumes that are stacks of pictures of unknown subjects.
     """
     if not set(pictures).isdisjoint(distinct(volumes, "volume")):
-        return "The interval covers the choice of pictures; whose heads they show is unknown."
+        return "The interval covers the choice of pictures; their subjects are unknown."
     subjects = len(distinct(volumes, "subject"))
     if subjects == 1:
         return "The interval covers the slices of this one subject, not the differences between subjects."

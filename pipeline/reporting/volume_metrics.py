@@ -26,7 +26,7 @@ def volume_table(run: RunRecord, volume: str, deliver: str) -> MetricTable:
 
 
 def volume_numbers(run: RunRecord, volume: str) -> list[dict[str, Any]]:
-    """Return value and difference to the baseline with its interval, one row per method, region and metric.
+    """Return value and difference from the baseline with its interval, one row per method, region and metric.
 
     The interval refers to this volume alone. If it is the only volume of its split, it equals that of the summary.
 

@@ -51,7 +51,7 @@ def _finding(row: Any, region: str, confidence: float, title: Callable[[str], st
     interval = "one value, hence no interval"
     if not math.isnan(row["diff_ci_low"]):
         low, high = (f"{row[name]:+.{metric.DECIMALS}f}" for name in ("diff_ci_low", "diff_ci_high"))
-        interval = f"{confidence:.0%} confidence interval {low} to {high}"
+        interval = f"{100 * confidence:.0f} % confidence interval {low} to {high}"
     return (
         f"{title(row['method'])} {_by_interval(row, metric.HIGHER_IS_BETTER)} {title(row['baseline'])}, the best "
         f"baseline on validation, by {metric.TITLE} over {place}: {row['diff']:+.{metric.DECIMALS}f}{unit} "

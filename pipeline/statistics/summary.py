@@ -1,4 +1,4 @@
-"""Summary of every method in every split, with confidence intervals and the difference to the best baseline."""
+"""Summary of every method in every split, with confidence intervals and the difference from the best baseline."""
 
 from __future__ import annotations
 

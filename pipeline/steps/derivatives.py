@@ -102,7 +102,7 @@ class Derivative(Section):
         source: the image of the BIDS folder.
         link: name of the image's data set in DatasetLinks.
         voxel_um: voxel size of a micrograph along x, y and z in micrometres; empty if unknown.
-        error_map: whether the result is an error map.
+        error_map: whether the result is an uncertainty map.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Collect gates, tissue volumes, inserted structures and error maps of all volumes in tables.
+"""Collect gates, tissue volumes, inserted structures and uncertainty maps of all volumes in tables.
 
 For the intervals of detection rates see pipeline/statistics/detection.py, for the agreement of tissue volumes
 pipeline/fidelity/tissue.py.

@@ -1,4 +1,4 @@
-"""metrics/detection_rates.csv: detection rates of inserted structures, and differences to the delivered method."""
+"""metrics/detection_rates.csv: detection rates of inserted structures, and differences from the delivered method."""
 
 from __future__ import annotations
 

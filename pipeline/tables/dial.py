@@ -16,7 +16,7 @@ class DialSetting:
     psnr: Annotated[float, Column("mean PSNR", "dB")]
     ssim: Annotated[float, Column("mean SSIM")]
     perceptual: Annotated[float, Column("mean perceptual distance")]
-    lr_residual: Annotated[float, Column("RMS difference to the LR input after degradation", "normalised range")]
+    lr_residual: Annotated[float, Column("RMS difference from the LR input after degradation", "normalised range")]
     noise_level: Annotated[float, Column("the same of the reference", "normalised range")]
     allowed: Annotated[bool, Column("whether the rule allows the setting")]
     chosen: Annotated[bool, Column("whether the setting is the chosen one")]

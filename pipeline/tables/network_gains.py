@@ -25,7 +25,7 @@ class NetworkGain:
     voxel_max: Annotated[float, Column("largest voxel of such images along the enlarged axes", "mm")]
     sigma_min: Annotated[float, Column("lowest noise level of such images, as a fraction of the intensity range")]
     sigma_max: Annotated[float, Column("highest noise level of such images, as a fraction of the intensity range")]
-    persons: Annotated[int, Column("number of persons, of no training or validation list")]
+    persons: Annotated[int, Column("number of persons, in no training or validation list")]
     baseline: Annotated[str, Column("the best tuned baseline, a module of pipeline.baselines")]
     psnr_gain: Annotated[float, Column("mean difference of PSNR to the baseline over the persons", "dB")]
     ssim_gain: Annotated[float, Column("mean difference of SSIM to the baseline over the persons")]

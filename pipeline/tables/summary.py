@@ -28,4 +28,4 @@ class SummaryRow:
     p: Annotated[float, Column("p value of Wilcoxon's signed-rank test over subjects; empty below six subjects")]
 
 
-SUMMARY = Table("means and differences to the best baseline", SummaryRow)
+SUMMARY = Table("means and differences from the best baseline", SummaryRow)

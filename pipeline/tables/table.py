@@ -118,7 +118,7 @@ class Table(Generic[Row]):
             names = [str(name) for name in pd.read_csv(path, nrows=0).columns]
             if not self._has_columns(names):
                 raise UserError(
-                    f"{path}: is no table of {self.title}: it has the columns {', '.join(names)}; expected are "
+                    f"{path}: is not a table of {self.title}: it has the columns {', '.join(names)}; expected are "
                     f"{', '.join(self.columns)}. {self.advice}"
                 )
             types: Any = {name: self.dtypes.get(name, "float64") for name in names}

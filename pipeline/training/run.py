@@ -109,7 +109,7 @@ def train(
             parts, sampler, recipe, settings, checkpoints, lambda network: validate(network, excerpts), engine
         )
         network = trainer.run().cpu()
-        logger.info("%.1f%% of the time was spent waiting for data", 100 * trainer.waiting_share)
+        logger.info("%.1f %% of the time was spent waiting for data", 100 * trainer.waiting_share)
         if engine.is_global_zero:
             network, dial = _interpolate(start, network, excerpts, recipe, perceptual)
             network.record = record_of(network, output.name, volumes, excerpts, recipe)

@@ -177,19 +177,19 @@ def pipe(root: Path) -> None:
 
 BIDS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "no description": (undescribed, ("dataset_description.json: there is no such file", "Name and BIDSVersion")),
-    "a description that is no JSON": (misdescribed("{Name: x"), ("is no description of a data set",)),
+    "a description that is no JSON": (misdescribed("{Name: x"), ("is not a data set description",)),
     "a description that is a list": (misdescribed("[1, 2]"), ("expected keys and values",)),
     "a description in another encoding": (
         misdescribed(b'{"Name": "Gr\xf6\xdfe"}'),
-        ("is no description of a data set",),
+        ("is not a data set description",),
     ),
-    "a description with brackets without end": (misdescribed("[" * 100_000), ("is no description of a data set",)),
+    "a description with brackets without end": (misdescribed("[" * 100_000), ("is not a data set description",)),
     "a description as large as a book": (misdescribed(" " * 2 * MEGABYTE), ("larger than 1048576 bytes",)),
     "a description that hides a number in a name": (
         misdescribed('{"Name": 3, "BIDSVersion": "1.8.0"}'),
         ("Name: 3 is not allowed; allowed: text",),
     ),
-    "no images": (holding(), ("holds no image",)),
+    "no images": (holding(), ("contains no image",)),
     "two files for one image": (
         holding("sub-01/anat/sub-01_T1w.nii", GOOD),
         ("would both be called 'sub-01_T1w'",),

@@ -203,7 +203,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "OME with a size that is no number": (
         "x.ome.tif",
         lambda p: described(p, lambda text: text.replace('PhysicalSizeY="500.0"', 'PhysicalSizeY="big"')),
-        "which is no number",
+        "which is not a number",
     ),
     "PNG cut off": ("x.png", lambda p: cut(p, png(PICTURE)), "cannot be read as a picture"),
     "PNG with changed bytes": ("x.png", changed_png, "cannot be read as a picture"),
@@ -219,7 +219,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "NIfTI called MGZ": ("x.mgz", lambda p: written(p, gzip.compress(bytes(nifti()))), "cannot be read as MGH"),
     "DICOM cut off": ("x.dcm", lambda p: cut(p, one_dicom(p).read_bytes(), 0.95), "Is it complete?"),
     "DICOM cut off in the header": ("x.dcm", lambda p: cut(p, one_dicom(p).read_bytes(), 0.4), "x.dcm"),
-    "text called DICOM": ("x.dcm", lambda p: written(p, b"not an image" * 99), "holds no DICOM image"),
+    "text called DICOM": ("x.dcm", lambda p: written(p, b"not an image" * 99), "contains no DICOM image"),
     "DICOM without pixels": ("x.dcm", lambda p: without(p, "PixelData"), "has no pixels"),
     "DICOM without PixelSpacing": ("x.dcm", lambda p: without(p, "PixelSpacing"), "has no PixelSpacing"),
     "DICOM without a place": ("x.dcm", lambda p: without(p, "ImagePositionPatient"), "has no ImagePositionPatient"),
@@ -232,16 +232,16 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "DICOM that claims 4 billion pixels": ("x.dcm", lambda p: one_dicom(p, Rows=65535, Columns=65535), "claims 42948"),
     "DICOM of one bit": ("x.dcm", lambda p: one_dicom(p, BitsAllocated=1, BitsStored=1), "BitsAllocated 1, "),
     "DICOM in colour": ("x.dcm", lambda p: one_dicom(p, PhotometricInterpretation="PALETTE COLOR"), "is coloured"),
-    "DICOM with many frames": ("x.dcm", lambda p: one_dicom(p, NumberOfFrames=40), "holds 40 frames"),
+    "DICOM with many frames": ("x.dcm", lambda p: one_dicom(p, NumberOfFrames=40), "contains 40 frames"),
     "DICOM with a slice missing": ("scan", lambda p: dicom_folder(p, left_out=(3,)),
                                    "between the slices at 15.50 mm ('IM0002') and 20.50 mm ('IM0004') lie 5.00 mm, "
                                    "elsewhere 2.50 mm: 1 missing"),
     "DICOM with a slice twice": ("scan", lambda p: dicom_folder(p, {"index": 2}), "the slice at 15.50 mm exists twice"),
     "DICOM with uneven slices": (
-        "scan", lambda p: dicom_folder(p, {"ImagePositionPatient": [-50, 20, 26.2]}), "the slices lie unevenly"),
+        "scan", lambda p: dicom_folder(p, {"ImagePositionPatient": [-50, 20, 26.2]}), "the slices are unevenly spaced"),
     "DICOM of two series": (
         "scan", lambda p: dicom_folder(p, {"SeriesInstanceUID": "1.2.9", "SeriesDescription": "T2"}),
-        "holds 2 series: 'T1 MPRAGE' (6 files, 1.2.3.4), 'T2' (1 files, 1.2.9)"),
+        "contains 2 series: 'T1 MPRAGE' (6 files, 1.2.3.4), 'T2' (1 files, 1.2.9)"),
     "DICOM with a localizer inside": ("scan", lambda p: dicom_folder(p, {"plane": "sagittal"}), "axial 6 (such"),
     "DICOM with slices of two sizes": (
         "scan", lambda p: dicom_folder(p, {"pixels": numbers((9, 9), "int16")}), "their Rows is 8 and 9"),

@@ -140,7 +140,7 @@ DAMAGED: dict[str, tuple[Callable[[Path], Any], str]] = {
     "cut off in the header": (lambda path: bytes_of(path, path.read_bytes()[:60]), "header"),
     "zero bytes": (lambda path: bytes_of(path, b""), "header too small"),
     "text": (lambda path: bytes_of(path, b"hello " * 99), "header"),
-    "weights": (lambda path: save_file({"conv.weight": np.zeros(3)}, path), "holds no image of BrainSR"),
+    "weights": (lambda path: save_file({"conv.weight": np.zeros(3)}, path), "contains no BrainSR image"),
     "missing": (lambda path: path.unlink(), "there is no such file"),
 }
 

@@ -139,7 +139,7 @@ def test_by_default_only_magnitudes_are_taken(caplog: pytest.LogCaptureFixture) 
     dataset = bids(*HEADS[:2], *parts)
     assert [volume.id for volume in run_of(dataset).volumes] == ["sub-01_T1w", "sub-02_T1w", "sub-03_part-mag_T1w"]
     text = notes_of(dataset, caplog)
-    assert "1 part-phase, no magnitude (taken with only: {part: [phase]})" in text and "1 part-imag" in text
+    assert "1 part-phase, not magnitude (taken with only: {part: [phase]})" in text and "1 part-imag" in text
     both = {**dataset, "only": {"part": ["phase", None]}}
     assert [volume.id for volume in run_of(both).volumes] == ["sub-01_T1w", "sub-02_T1w", "sub-03_part-phase_T1w"]
 
@@ -198,8 +198,8 @@ def test_the_reason_is_told_why_a_subject_has_no_volume() -> None:
     wanted = [f"sub-{name}" for name in ("04", "05", "06", "07", "99", "1")]
     text = mistakes_of({**dataset, "subjects": {**SUBJECTS, "train": ["sub-01", *wanted]}, "only": {"ses": [None]}})
     for words in (
-        "'sub-04' has no volume: its images are no magnitude but part-phase",
-        "'sub-05' has no volume: its folder holds no image *_T1w.nii.gz",
+        "'sub-04' has no volume: its images are not magnitude but part-phase",
+        "'sub-05' has no volume: its folder contains no image *_T1w.nii.gz",
         "'sub-06' has no volume: `only` leaves its images out",
         "'sub-07' has no volume: participants.tsv lists it, but it has no folder",
         "'sub-99' has no volume: .bidsignore leaves it out",
@@ -214,11 +214,11 @@ def test_labels_of_only_that_were_left_out_are_told() -> None:
     Path("ds/.bidsignore").write_text("sub-99/\n")
     text = mistakes_of({**dataset, "only": {"sub": ["01", "02", "03", "99", "05", "3"]}})
     assert "datasets[0].only.sub: .bidsignore leaves out all images with sub-99" in text
-    assert "datasets[0].only.sub: the folder of sub-05 holds no image *_T1w.nii.gz" in text
+    assert "datasets[0].only.sub: the folder of sub-05 contains no image *_T1w.nii.gz" in text
     assert "no image has sub-3; did you mean '03'?" in text
     Path("ds/.bidsignore").write_text("*\n")
     text = mistakes_of({**dataset, "subjects": {}})
-    assert "holds no image" in text and "left out: 4 by .bidsignore" in text and "choose one of" not in text
+    assert "contains no image" in text and "left out: 4 by .bidsignore" in text and "choose one of" not in text
 
 
 def test_subjects_that_the_list_of_participants_lacks_are_named(caplog: pytest.LogCaptureFixture) -> None:
@@ -265,7 +265,7 @@ def test_micrographs_are_read_with_the_size_of_their_sidecars(caplog: pytest.Log
     ids = [f"sub-{name}_sample-A_stain-LFB_BF" for name in ("01", "02", "03", "04")]
     assert [volume.id for volume in run.volumes] == ids
     assert [volume.voxel_um for volume in run.volumes] == [(0.5, 0.6, 0.5), (0.5, 0.6, 0.5), (0.5, 0.6, 2.0), None]
-    assert "1 image has a PixelSize without z: slices count as far apart as columns" in text
+    assert "1 image has a PixelSize without z: the slice spacing is taken to equal that of columns" in text
     assert "1 image has a PixelSize without z: the size that the OME file states is taken" in text
     endings = [result_suffix(volume, run.sources) for volume in run.volumes]
     assert endings == [".png", ".ome.tiff", ".ome.tiff", ".ome.zarr.zip"]
@@ -418,7 +418,7 @@ def test_the_workflow_plans_micrographs_with_the_names_of_bids(here: Path) -> No
         assert f"sub-{subject}/micr/sub-{subject}_sample-A_stain-LFB_desc-brainsr_BF" in planned.stdout + planned.stderr
 
 
-@pytest.mark.parametrize(("suffix", "words"), [("phase1", "hold phases"), ("dseg", "hold labels"), ("T1w", "")])
+@pytest.mark.parametrize(("suffix", "words"), [("phase1", "contain phases"), ("dseg", "contain labels"), ("T1w", "")])
 def test_kinds_of_images_that_are_no_intensities_are_named(
     suffix: str, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -200,9 +200,9 @@ def test_inserted_structures_are_counted_over_volumes(record):
     rows = {tuple(cell.text for cell in row[:4]): row for row in section.folded_tables[0].rows}
     found = rows["RRDB network, pixel loss", "lesion", "4", "\N{MINUS SIGN}0.2"]
     assert found[5].number == 20 * COUNT
-    assert found[6].text == "70%"  # 4 * 4 - 2 * 2 + 2 of 20
+    assert found[6].text == "70 %"  # 4 * 4 - 2 * 2 + 2 of 20
     assert found[6].interval == "[60, 80]"
-    assert found[7].text == "5%"
+    assert found[7].text == "5 %"
     (together,) = section.tables
     assert next(row[0].text for row in together.rows) == "RRDB network, pixel loss"
     assert len(together.rows) == 3
@@ -227,11 +227,11 @@ def test_reliability_counts_every_person_once_and_no_validation_person(record):
     tables = {UNCERTAINTY: UNCERTAINTY.frame(levels), RELIABILITY: RELIABILITY.frame(bins)}
     section = shown(reliability.for_index(dataclasses.replace(record, optional=tables)))
     (note,) = [block.text for block in section.blocks if isinstance(block, Text)]
-    assert "contain 90.0% of the foreground voxels of the reference, on average over 2 persons" in note
-    assert "range 85.0% to 95.0%" in note
+    assert "contain 90.0 % of the foreground voxels of the reference, on average over 2 persons" in note
+    assert "range 85.0 % to 95.0 %" in note
     (row,) = section.folded_tables[0].rows
-    assert row[3].number == pytest.approx(90) and row[3].interval == "[85.0% to 95.0%]"
-    assert len(section.figures) == 2 and "90%: 90.0%" in section.figures[0].alt
+    assert row[3].number == pytest.approx(90) and row[3].interval == "[85.0 % to 95.0 %]"
+    assert len(section.figures) == 2 and "90 %: 90.0 %" in section.figures[0].alt
 
 
 def test_comparisons_show_every_method_with_the_corrected_p(record):

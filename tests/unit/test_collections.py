@@ -324,7 +324,7 @@ def test_the_range_of_a_picture_is_its_own() -> None:
     [
         ({"a.png": encoded(scene(1))[:200]}, "a.png: cannot be read as a picture"),
         ({"a.png": b"GIF89a"}, "a.png: cannot be read as a picture"),
-        ({"a.png": encoded(np.zeros((9, 9), np.uint8))}, "none of 1 pictures has 5% foreground"),
+        ({"a.png": encoded(np.zeros((9, 9), np.uint8))}, "none of 1 pictures has 5 % foreground"),
         ({"a.png": encoded(np.tile(scene(1), (1, 40)))}, "1 too large"),
     ],
 )

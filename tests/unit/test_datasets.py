@@ -406,7 +406,7 @@ def test_labels_and_the_kind_of_image_are_chosen() -> None:
     assert (
         "datasets[0].only.ses: no image has ses-3" in text and "datasets[0].only.rnu: no image has this entity" in text
     )
-    assert "holds no image" in mistakes_of({**dataset, "suffix": "T1w"})
+    assert "contains no image" in mistakes_of({**dataset, "suffix": "T1w"})
     assert "datasets[0].only.sub[0]" in mistakes_of({**dataset, "only": {"sub": ["../a"]}})
 
 
@@ -474,7 +474,7 @@ def test_a_stage_is_handed_volumes_and_looks_nothing_up() -> None:
     (Path("ds") / IMAGES[0]).unlink()
     assert read_config(text) == run
     Path("x.yaml").write_text(json.dumps({"run": "x", "volumes": [], "datasets": [dataset]}))
-    with pytest.raises(UserError, match="'sub-01' has no volume: its folder holds no image"):
+    with pytest.raises(UserError, match="'sub-01' has no volume: its folder contains no image"):
         read_config("x.yaml")
 
 

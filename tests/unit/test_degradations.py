@@ -101,5 +101,6 @@ def test_mistakes_are_reported_with_their_place(degradation, parts):
 
 def test_the_model_card_describes_all_alternatives():
     words = _forward([VOLUME.model], a_recipe({**BLUR, "weight": 3.0}, KSPACE))
-    for part in ("0.5 to 3 voxels", "Gaussian noise (75%)", "Tukey", "noncentral chi noise of 4 coils (25%)", "6.0%"):
+    parts = ("0.5 to 3 voxels", "Gaussian noise (75 %)", "Tukey", "noncentral chi noise of 4 coils (25 %)", "6.0 %")
+    for part in parts:
         assert part in words

@@ -167,11 +167,11 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
     "mosaic known by its private header": (mosaic_by_vendor, ["'0.dcm' is a mosaic of 4 slices"]),
     "several frames": (
         lambda p: series(p, lambda _: {"NumberOfFrames": 4, "SOPClassUID": uid.NuclearMedicineImageStorage}),
-        ["Nuclear Medicine Image Storage, and holds 4 frames", "dcm2niix"],
+        ["Nuclear Medicine Image Storage, and contains 4 frames", "dcm2niix"],
     ),
     "enhanced, of one frame": (
         lambda p: with_sequence(p, "PerFrameFunctionalGroupsSequence", SOPClassUID=uid.EnhancedMRImageStorage),
-        ["an enhanced multi-frame file, Enhanced MR Image Storage, and holds 1 frame;"],
+        ["an enhanced multi-frame file, Enhanced MR Image Storage, and contains 1 frame;"],
     ),
     "palette": (
         lambda p: series(p, lambda _: {"PhotometricInterpretation": "PALETTE COLOR"}),
@@ -182,8 +182,8 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
         ["is coloured (RGB: red, green and blue)"],
     ),
     "table of values": (lambda p: with_sequence(p, "ModalityLUTSequence"), ["by a table (ModalityLUTSequence)"]),
-    "an empty slope": (lambda p: series(p, lambda _: {"RescaleSlope": None}), ["RescaleSlope None", "Export it anew"]),
-    "high bit": (lambda p: series(p, lambda _: {"BitsStored": 12}), ["BitsStored 12, HighBit 15", "Export it anew"]),
+    "an empty slope": (lambda p: series(p, lambda _: {"RescaleSlope": None}), ["RescaleSlope None", "Export it again"]),
+    "high bit": (lambda p: series(p, lambda _: {"BitsStored": 12}), ["BitsStored 12, HighBit 15", "Export it again"]),
     "more bits than there are": (
         lambda p: series(p, lambda _: {"BitsStored": 20, "HighBit": 19}), ["BitsAllocated 16, BitsStored 20"]),
     "neither signed nor unsigned": (
@@ -207,7 +207,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
         ["2 of 5 slices lie to the side", "('3.dcm') by 3.00 mm", "('4.dcm') by 3.00 mm"],
     ),
     "distances that grow too little for any pair to show": (
-        creeping, ["the slices lie unevenly: that at 35.50 mm", "from its place among 20 even ones"]),
+        creeping, ["the slices are unevenly spaced: that at 35.50 mm", "from its position among 20 evenly spaced"]),
     "a pixel size that differs by half a pixel over 500": (
         lambda p: series(p, lambda i: {"PixelSpacing": [0.75, 0.5 + 0.0005 * (i == 4)]}), ["their PixelSpacing is"]),
     "two stacks side by side": (
@@ -221,13 +221,13 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
     ),
     "two time points": (
         lambda p: frames(p, lambda i, f: {"TemporalPositionIdentifier": f + 1}),
-        ["holds 2 images at each of 5 positions, differing in TemporalPositionIdentifier 1, 2.", "frame: 0 to 1"],
+        ["contains 2 images at each of 5 positions, differing in TemporalPositionIdentifier 1, 2.", "frame: 0 to 1"],
     ),
     "two echoes": (
         lambda p: frames(p, lambda i, f: {"EchoTime": (7.4, 4.9)[f], "InstanceNumber": 2 * i + f}),
-        ["holds 2 images at each of 5 positions, differing in EchoTime 4.9, 7.4. Choose one with frame: 0 to 1"],
+        ["contains 2 images at each of 5 positions, differing in EchoTime 4.9, 7.4. Choose one with frame: 0 to 1"],
     ),
-    "nothing that tells two images apart": (lambda p: frames(p, lambda _, __: {}), ["nothing tells", "apart"]),
+    "nothing that tells two images apart": (lambda p: frames(p, lambda _, __: {}), ["nothing distinguishes"]),
     "an image more at one position": (
         lambda p: (frames(p, lambda i, f: {"EchoTime": (7.4, 4.9)[f]}), next(iter(p.glob("*-3-1"))).unlink()),
         ["2 images at each of 4 positions, but 1 at 18.00 mm ("],
@@ -250,7 +250,7 @@ REFUSED: dict[str, tuple[Callable[[Path], Any], list[str]]] = {
         lambda p: unknown_syntax(p, uid.RLELossless), ["compressed as RLE Lossless", "cannot be decoded"]),
     "a segmentation alone": (
         lambda p: series(p, lambda _: {"SOPClassUID": uid.SegmentationStorage}),
-        ["holds no DICOM image: only '0.dcm' (Segmentation Storage)"],
+        ["contains no DICOM image: only '0.dcm' (Segmentation Storage)"],
     ),
 }  # fmt: skip
 
@@ -415,7 +415,7 @@ def test_the_distance_of_one_slice_is_what_its_file_says(
         setattr(one, key, value)
     write_dicom(tmp_path / "in" / "0.dcm", one)
     assert dicom.read(tmp_path / "in").spacing[2] == distance_mm
-    assert ("it is taken for 1 mm thick" in caplog.text) == (not given)
+    assert ("it is assumed to be 1 mm thick" in caplog.text) == (not given)
     result = refined(tmp_path / "in", (2, 2, 1))[0]
     assert {key: result[key].value for key in ("SliceThickness", "SpacingBetweenSlices") if key in result} == given
 

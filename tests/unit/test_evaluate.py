@@ -560,9 +560,9 @@ def test_volumes_without_a_segmentation_have_no_such_regions(pair):
     [
         ((42, 45, 13), 0, 1, "has shape (42, 45, 13), but volume 'v' has (42, 45, 14)"),
         (SHAPE, 0.5, 1, "its affine differs from that of volume 'v' by up to 0.5 mm. Is it a segmentation"),
-        (SHAPE, 0, 1.5, "a segmentation holds whole numbers from 0 to 2147483647"),
-        (SHAPE, 0, -1, "a segmentation holds whole numbers from 0 to 2147483647"),
-        (SHAPE, 0, np.arange(math.prod(SHAPE)).reshape(SHAPE), "holds 26460 different values"),
+        (SHAPE, 0, 1.5, "a segmentation contains whole numbers from 0 to 2147483647"),
+        (SHAPE, 0, -1, "a segmentation contains whole numbers from 0 to 2147483647"),
+        (SHAPE, 0, np.arange(math.prod(SHAPE)).reshape(SHAPE), "contains 26460 different values"),
     ],
 )
 def test_what_is_no_segmentation_of_the_volume_is_refused(segmented, capsys, shape, shift, value, message):

@@ -169,7 +169,7 @@ def test_slices_with_little_foreground_are_not_chosen() -> None:
 
 
 def test_a_block_of_background_is_refused() -> None:
-    with pytest.raises(UserError, match="no axial slice has 100% foreground"):
+    with pytest.raises(UserError, match="no axial slice has 100 % foreground"):
         normalise(whole(), Extract(min_foreground=1.0))
 
 

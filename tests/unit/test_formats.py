@@ -445,7 +445,7 @@ def test_a_real_series_among_others_is_chosen_by_its_description() -> None:
     assert image.data.shape == (16, 16, 5) and image.spacing == pytest.approx((0.488281, 0.488281, 2.5))
     identifier = "1.3.6.1.4.1.5962.1.1.0.0.0.1194734704.16302.0.6"
     np.testing.assert_array_equal(format_of(study).read(study, Part(series=identifier)).data, image.data)
-    with pytest.raises(UserError, match="there is no series 'T2'; it holds 'Scout'"):
+    with pytest.raises(UserError, match="there is no series 'T2'; it contains 'Scout'"):
         format_of(study).read(study, Part(series="T2"))
 
 
@@ -708,17 +708,17 @@ def test_files_that_are_not_packed_with_pictures_are_named(tmp_path: Path, caplo
 @pytest.mark.parametrize(
     ("case", "part", "words"),
     [
-        (Case("nifti", "a.nii", ("int16", "RAS", 1, "<", 3)), Part(), "holds 3 frames; choose one with frame: 0 to 2"),
+        (Case("nifti", "a.nii", ("int16", "RAS", 1, "<", 3)), Part(), "contains 3 frames; choose one with frame: 0 to"),
         (Case("nifti", "a.nii", ("int16", "RAS", 1, "<", 3)), Part(frame=3), "frame 3 is out of range; valid: 0 to 2"),
         (Case("nifti", "a.nii", ("int16", "RAS")), Part(frame=1), "frame 1 is out of range; valid: 0"),
         (Case("nifti", "a.nii", ("int16", "RAS")), Part(channel=0), "NIfTI has no channel"),
-        (Case("mgh", "a.mgz", ("int16", "RAS", 2)), Part(), "holds 2 frames"),
+        (Case("mgh", "a.mgz", ("int16", "RAS", 2)), Part(), "contains 2 frames"),
         (Case("dicom", "series", ("int16", "axial")), Part(channel=0), "DICOM has no channel"),
-        (Case("ome", "a.ome.tif", ("uint8", "TCZYX")), Part(channel=0), "holds 2 frames"),
-        (Case("ome", "a.ome.tif", ("uint8", "CYX")), Part(channel="RFP"), "no channel 'RFP'; it holds 0 ('DAPI'), 1"),
+        (Case("ome", "a.ome.tif", ("uint8", "TCZYX")), Part(channel=0), "contains 2 frames"),
+        (Case("ome", "a.ome.tif", ("uint8", "CYX")), Part(channel="RFP"), "no channel 'RFP'; it contains 0 ('DAPI')"),
         (Case("ome", "a.ome.tif", ("uint8", "CYX")), Part(channel=3), "there is no channel 3"),
         (Case("ome", "a.ome.tif", ("uint8", "ZYX")), Part(series="x"), "there is no image 'x'"),
-        (Case("plain", "a.tif", ("uint8", 1)), Part(channel=1), "there is no channel 1; it holds 0"),
+        (Case("plain", "a.tif", ("uint8", 1)), Part(channel=1), "there is no channel 1; it contains 0"),
         (Case("picture", "a.png", ("uint8",)), Part(series="x"), "a picture has no series"),
         (Case("picture", "a.png", ("uint8",)), Part(channel="red"), "no channel 'red'"),
     ],
@@ -736,7 +736,7 @@ def test_one_of_several_images_in_a_tiff_is_chosen(tmp_path: Path) -> None:
         for side in (8, 12):
             file.write(numbers((side, side), "uint8"), photometric="minisblack", metadata=None)
     tiff = format_of(tmp_path / "a.tif")
-    with pytest.raises(UserError, match="holds 2 images; choose one with series"):
+    with pytest.raises(UserError, match="contains 2 images; choose one with series"):
         tiff.read(tmp_path / "a.tif")
     assert tiff.read(tmp_path / "a.tif", Part(series="1")).data.shape == (12, 12, 1)
 

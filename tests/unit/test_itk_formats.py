@@ -160,7 +160,7 @@ def test_an_nrrd_that_does_not_say_where_left_is_lies_as_in_itk_and_is_named(
 ) -> None:
     source = nrrd(tmp_path / "a.nrrd", header, numbers(SHAPE, "int16"))
     image = format_of(source).read(source)
-    assert "a.nrrd: does not say where left, front and top are" in caplog.text
+    assert "a.nrrd: does not state where left, front and top are" in caplog.text
     format_of(source).write(tmp_path / "b.nrrd", image)
     before, after = (SimpleITK.ReadImage(str(tmp_path / name)) for name in ("a.nrrd", "b.nrrd"))
     np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(after), SimpleITK.GetArrayFromImage(before))
@@ -205,7 +205,7 @@ def test_of_several_volumes_one_is_chosen(kind: str, tmp_path: Path) -> None:
     else:
         header = f"{sizes}sizes: 3 6 7 5\nkinds: list domain domain domain\nspace directions: {first}"
         source = nrrd(tmp_path / "a.nrrd", header, np.moveaxis(data, -1, 0))
-    with pytest.raises(UserError, match="holds 3 frames; choose one with frame: 0 to 2"):
+    with pytest.raises(UserError, match="contains 3 frames; choose one with frame: 0 to 2"):
         format_of(source).read(source)
     image = format_of(source).read(source, Part(frame=2))
     target = tmp_path / f"b{suffix_of(image)}"

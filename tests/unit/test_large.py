@@ -416,7 +416,7 @@ def test_mistakes_are_reported_before_any_work_is_done(tmp_path, network):
     mistakes = {
         "ends in .ome.tiff or .ome.tif": lambda: restored(network, source, tmp_path / "out.zarr"),
         "a folder of this name": lambda: restored(network, source, tmp_path / "folder.tiff"),
-        "is no zarr": lambda: restored(network, store, tmp_path / "data.zarr"),
+        "is not a zarr": lambda: restored(network, store, tmp_path / "data.zarr"),
         "there is no channel 2": lambda: restored(network, source, tmp_path / "out.tiff", part=Part(channel=2)),
         "frame 1 is out of range; valid: 0": lambda: restored(
             network, source, tmp_path / "out.tiff", part=Part(frame=1)
@@ -598,7 +598,7 @@ def test_the_command_writes_the_uncertainty_map_of_a_large_image_on_request(tmp_
         *("--uncertainty", "--calibration", tmp_path / "calibration.json", "--settings", wide.model_dump_json()),
     )
     assert result.returncode == 0, result.stderr
-    assert "90% prediction interval" in result.stderr
+    assert "90 % prediction interval" in result.stderr
     with open_tiled(source) as image:
         (level,) = channel_statistics(image, wide)
         restore_large(PlaneNetwork(network, "x", UncertaintyKind(None)), image, wide, tmp_path / "alone.ome.tiff")

@@ -91,7 +91,7 @@ def test_without_codes_the_reader_is_told_and_a_part_that_is_not_centred_gets_on
 ) -> None:
     source = file_of(tmp_path / "a.nii", sform_code=0, qform_code=0)
     image = nifti.read(source)
-    assert "does not say where it lies" in caplog.text and str(source) in caplog.text
+    assert "does not state its position" in caplog.text and str(source) in caplog.text
     part = cut_block(image, (0, 2), 2)
     nifti.write(tmp_path / "b.nii", part)
     after: Any = nib.load(tmp_path / "b.nii")
@@ -299,7 +299,7 @@ def vector(path: Path, intent: int) -> Path:
 
 REFUSED: dict[str, tuple[Any, str]] = {
     "Analyze": (lambda p: written(nib.AnalyzeImage(numbers(SHAPE, "int16"), turned()), p.with_suffix(".img")),
-                "Analyze 7.5, which does not tell left from right"),
+                "Analyze 7.5, which does not distinguish left from right"),
     "complex64": (lambda p: typed(p, 32), "complex numbers (complex64)"),
     "complex128": (lambda p: typed(p, 1792), "complex numbers (complex128)"),
     "RGB": (lambda p: typed(p, 128), "colours (RGB)"),

@@ -257,7 +257,7 @@ def test_of_several_images_in_one_store_one_is_chosen(tmp_path):
 
 def test_frames_must_be_chosen_where_there_are_several_and_channels_may_be(tmp_path):
     source = write_store(tmp_path / "in.zarr", pixels((2, 3, 40, 51), "u2"), "tcyx")
-    with pytest.raises(UserError, match="holds 2 frames; choose one"):
+    with pytest.raises(UserError, match="contains 2 frames; choose one"):
         read(source)
     assert read(source, Part(frame=0)).data.shape == (51, 40, 3)
     for channel in ("nothing", 3, -1):
@@ -275,7 +275,7 @@ def test_what_stood_there_is_replaced_whole_and_nothing_else_is_touched(tmp_path
     precious = tmp_path / "data.zarr"
     precious.mkdir()
     (precious / "thesis.tex").write_text("years")
-    with pytest.raises(UserError, match="is no zarr"):
+    with pytest.raises(UserError, match="is not a zarr"):
         write(precious, image)
     assert (precious / "thesis.tex").read_text() == "years"
     (tmp_path / "folder.zarr.zip").mkdir()

@@ -346,7 +346,7 @@ def test_description_of_model_contains_units() -> None:
     assert words == (
         "Gaussian slice profile with a full width at half maximum of 3 mm, then k-space truncation, Hamming window by "
         "4 x 4 x 1 along the axes x, y and z, "
-        "then Rician noise with a standard deviation of 3.0% of the normalised range"
+        "then Rician noise with a standard deviation of 3.0 % of the normalised range"
     )
     assert ForwardModel((2, 2), (4, 4), "none").describe().endswith("without noise")
 

@@ -273,7 +273,7 @@ def test_images_outside_the_recorded_training_domain_cause_a_warning() -> None:
     assert outside_domain(domain, 0.02, [3.5, 3.5]) == []
     assert outside_domain(domain, 0.049, [4.9, 2.5]) == []
     [noise] = outside_domain(domain, 0.06, [3.5, 3.5])
-    assert "6.0%" in noise and "1.0% to 4.0%" in noise
+    assert "6.0 %" in noise and "1.0 to 4.0 %" in noise
     [size] = outside_domain(domain, 0.001, [0.5, 0.5])
     assert "0.5 x 0.5 mm" in size and "3.2 to 4 mm" in size
     assert outside_domain(domain, 0.02, None) == []

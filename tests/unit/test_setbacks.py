@@ -46,7 +46,7 @@ def test_fewer_inserted_structures_than_the_best_baseline_are_told():
         inserted(bicubic=(9, 9), zerofill=(10, 12), brainsr=(11, 5), reference=(20, 20)), "brainsr"
     )
     assert found.title == "BrainSR preserves fewer inserted structures than Zero-filled k-space"
-    assert found.text == "Detected: 16 of 80 (20%) versus 22 of 80 (28%)."
+    assert found.text == "Detected: 16 of 80 (20 %) versus 22 of 80 (28 %)."
     assert found.volumes == ("b",)
     assert found.in_total
 
@@ -77,7 +77,7 @@ def test_the_interval_is_that_of_the_difference_over_all_structures():
     (found,) = inserted_setbacks(table, "brainsr", pd.DataFrame(rows, columns=names))
     minus = "\N{MINUS SIGN}"
     difference = f"{minus}7.5 percentage points [{minus}10.1, +2.0]"
-    assert found.text == f"Detected: 16 of 80 (20%) versus 22 of 80 (28%), a difference of {difference}."
+    assert found.text == f"Detected: 16 of 80 (20 %) versus 22 of 80 (28 %), a difference of {difference}."
 
 
 def test_tissues_are_compared_with_the_baseline_that_is_least_off():

@@ -93,7 +93,7 @@ def test_a_thickness_that_varies_between_slices_is_unknown(tmp_path: Path, caplo
         one = dicom_slice(HEAD[:, :, index].T, index, SliceThickness=2 if index else 3)
         write_dicom(tmp_path / "scan" / f"{index}.dcm", one)
     assert dicom.read(tmp_path / "scan").slice_profile is None
-    assert "SliceThickness lies between 2 and 3 mm; it is taken as unknown" in caplog.text
+    assert "SliceThickness lies between 2 and 3 mm; it is treated as unknown" in caplog.text
 
 
 # Sidecars

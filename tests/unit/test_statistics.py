@@ -280,7 +280,7 @@ def test_findings_contain_baseline_difference_interval_and_scope():
     assert findings(summarise(HAND, SETTINGS, 1)) == {
         "test": [
             "rrdb_l1 is better than bicubic, the best baseline on validation, by PSNR over the foreground: +2.50 dB "
-            "(95% confidence interval +2.50 to +2.50, 1 volume)."
+            "(95 % confidence interval +2.50 to +2.50, 1 volume)."
         ]
     }
     assert scope("test", volume_table(HAND)) == (

@@ -216,8 +216,8 @@ def test_a_label_map_is_stored_with_an_image(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda labels: labels + np.float32(0.5), "a label map holds whole numbers from 0 to 32767"),
-        (lambda labels: labels.astype(np.int32) * 100, "a label map holds whole numbers from 0 to 32767"),
+        (lambda labels: labels + np.float32(0.5), "a label map contains whole numbers from 0 to 32767"),
+        (lambda labels: labels.astype(np.int32) * 100, "a label map contains whole numbers from 0 to 32767"),
         (lambda labels: (labels != 0).astype(np.int16), "requires at least 2 labels besides the background"),
     ],
 )

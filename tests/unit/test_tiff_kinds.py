@@ -230,7 +230,7 @@ def test_a_renamed_file_is_read_and_told(tmp_path: Path, caplog: pytest.LogCaptu
     start, end = text.index("<TiffData"), text.index("</Pixels>")
     tifffile.tiffcomment(path, (text[:start] + block + text[end:]).encode())
     np.testing.assert_array_equal(sections_of(read_both(path)), data)
-    assert "lie in 'old.ome.tif'; it counts as renamed" in messages(caplog)
+    assert "are in 'old.ome.tif'; it is assumed to be renamed" in messages(caplog)
 
 
 # Pages, thumbnails, tiles
@@ -241,7 +241,7 @@ def test_pages_of_several_sizes_are_named_and_chosen(tmp_path: Path) -> None:
     with tifffile.TiffWriter(path) as file:
         for page in (data[0], data[1], data[2, :9, :9], data[3]):
             file.write(page, metadata=None, photometric="minisblack", contiguous=False)
-    with pytest.raises(UserError, match=r"holds 2 images; choose one with series: '0' \(3, 37, 50\), '1' \(9, 9\)"):
+    with pytest.raises(UserError, match=r"contains 2 images; choose one with series: '0' \(3, 37, 50\), '1' \(9, 9\)"):
         read_both(path)
     np.testing.assert_array_equal(sections_of(read_both(path, Part(series="0"))), data[[0, 1, 3]])
 
@@ -432,7 +432,7 @@ def test_sizes_that_are_half_stated_are_named(
 def test_a_size_that_is_no_number_is_refused_unless_one_is_given(tmp_path: Path) -> None:
     path = write_ome(tmp_path / "x.ome.tif", numbers((3, 9, 8), "uint8"), "ZYX")
     tifffile.tiffcomment(path, xml_of(path).replace('PhysicalSizeX="0.25"', 'PhysicalSizeX="0,5"').encode())
-    with pytest.raises(UserError, match="PhysicalSizeX is '0,5', which is no number; give the size") as error:
+    with pytest.raises(UserError, match="PhysicalSizeX is '0,5', which is not a number; give the size") as error:
         read_both(path)
     assert "whole" not in str(error.value)
     assert read_both(path, Part(voxel_um=(1.0, 2.0, 3.0))).spacing == (1.0, 2.0, 3.0)
@@ -502,7 +502,7 @@ def test_samples_beyond_rgb_are_told(tmp_path: Path, caplog: pytest.LogCaptureFi
     data = numbers((ROWS, COLUMNS, 5), "uint8")
     tifffile.imwrite(tmp_path / "x.tif", data, photometric="rgb", extrasamples=[0, 0], metadata=None)
     np.testing.assert_array_equal(sections_of(read_both(tmp_path / "x.tif")), np.moveaxis(data[..., :3], -1, 0))
-    assert "2 samples a pixel beyond RGB" in messages(caplog)
+    assert "2 samples per pixel beyond RGB" in messages(caplog)
 
 
 # Types and compressions
@@ -722,7 +722,7 @@ def test_an_opaque_picture_is_not_remarked_on(tmp_path: Path, caplog: pytest.Log
 def test_files_of_several_pictures_are_refused(suffix: str, kind: str, tmp_path: Path) -> None:
     first, *others = (PillowImage.fromarray(numbers((16, 16), "uint8", seed)).convert("RGB") for seed in range(3))
     path = saved(tmp_path / f"x{suffix}", first, kind, save_all=True, append_images=others)
-    with pytest.raises(UserError, match="holds 3 pictures; save the one that is meant"):
+    with pytest.raises(UserError, match="contains 3 pictures; save the one that is meant"):
         picture_format.read(path)
 
 
@@ -854,7 +854,7 @@ def test_a_folder_of_tiff_files_is_refused_with_advice(packed: bool, tmp_path: P
         tifffile.imwrite(source / f"{index}.tif", GREY)
     if packed:
         source = Path(shutil.make_archive(str(source), "zip", source))
-    with pytest.raises(UserError, match="holds 2 TIFF files; save them as one stack, or name one of them"):
+    with pytest.raises(UserError, match="contains 2 TIFF files; save them as one stack, or name one"):
         format_of(source)
 
 

@@ -43,7 +43,7 @@ CARD = """# brainsr
   - mid: subject S1, axial slices 30 to 35
 - Validation volumes (used to choose settings, no evidence of quality):
   - val: subject S2
-- Contrast augmentation without a colon in 50% of the patches
+- Contrast augmentation without a colon in 50 % of the patches
 - Loss: 1 x l1; Adam, learning rate
   0.0002
 

@@ -348,7 +348,7 @@ def test_apply_writes_intervals_stored_with_the_network_or_given_and_refuses_tho
     intervals = fit_intervals([person("a", 1), person("b", 2)])
     write_calibration(path, Calibration(method="m", generator_sha256=sha256_of(weights), intervals=intervals))
     given = apply("given", "--model", weights, "--calibration", path)
-    assert "90% prediction interval, calibrated on 2 validation persons" in caplog.text
+    assert "90 % prediction interval, calibrated on 2 validation persons" in caplog.text
     network = load_generator(weights)
     network.record = network.record.model_copy(update={"error_intervals": intervals})
     save_generator(project / "shipped.safetensors", network)

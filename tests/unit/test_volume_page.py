@@ -351,7 +351,7 @@ def test_a_noise_level_outside_the_training_range_is_a_limitation(run):
     model = dataclasses.replace(found.low.forward_model, noise_sigma=0.2)
     noisy = dataclasses.replace(found.low, forward_model=model)
     shown = next(one for one in limitations(dataclasses.replace(found, low=noisy)) if one.title == title)
-    assert "20.0% of the intensity range" in shown.text and "0.0% to 6.0%" in shown.text
+    assert "20.0 % of the intensity range" in shown.text and "0.0 % to 6.0 %" in shown.text
 
 
 def test_saturated_voxels_are_those_at_the_maximum_of_the_data_type():

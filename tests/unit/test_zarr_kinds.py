@@ -172,7 +172,7 @@ def test_of_several_multiscales_one_is_chosen(version: str, tmp_path: Path) -> N
         content["multiscales"].append({**content["multiscales"][0], "name": "deconvolved", "datasets": datasets})
 
     change(store, add_image)
-    with pytest.raises(UserError, match=r"holds 2 images .* choose one by the key `series`: cortex, deconvolved"):
+    with pytest.raises(UserError, match=r"contains 2 images .* choose one by the key `series`: cortex, deconvolved"):
         read_both(store)
     for name, expected in (("cortex", DATA), ("deconvolved", DATA[::-1])):
         np.testing.assert_array_equal(sections_of(read_both(store, Part(series=name))), expected)

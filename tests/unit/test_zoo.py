@@ -129,7 +129,7 @@ def test_the_calibration_ships_with_the_weights_if_it_fits_what_apply_does(zoo, 
     ship(tmp_path, "mri-x2", "--calibration", str(path), data_consistency=False)
     assert load_generator(checked_weights("mri-x2")).record.error_intervals == intervals
     assert (
-        "90% prediction interval of each voxel, calibrated on the validation persons a."
+        "90 % prediction interval of each voxel, calibrated on the validation persons a."
         in (zoo / "mri-x2.md").read_text()
     )
     # Thick slices have a known forward model: networks of any ratio are applied with data consistency.

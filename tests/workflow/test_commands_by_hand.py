@@ -142,7 +142,7 @@ def test_table_prints_the_verdict_and_fits_into_80_columns(finished, tmp_path):
     assert max(map(len, result.stdout.splitlines())) <= 80
     text = " ".join(result.stdout.split())
     assert "BrainSR on the split test: " in text and "(Zero-filled k-space), " in text
-    assert "PSNR 22.25 against 21.00 dB, difference +1.25 dB (95% interval [+1.00, +1.50])" in text
+    assert "PSNR 22.25 against 21.00 dB, difference +1.25 dB (95 % interval [+1.00, +1.50])" in text
     assert "The interval covers the slices of this one subject" in text
     assert "results/small/reports/index.html" in text
     rows = {line.split("  ")[0]: line for line in result.stdout.splitlines()}

@@ -44,4 +44,4 @@ use rule publish as publish_pages with:
         into=[f"{RESULTS}/reports", *([f"{RESULTS}/sr"] if HAS_ERROR_MAPS else [])],
         code=code_version("pipeline.steps.publish"),
     message:
-        "Publishing the reports and error maps of {params.volumes}"
+        "Publishing the reports and uncertainty maps of {params.volumes}"

@@ -106,7 +106,7 @@ rule summarise_fidelity:
         seed=RUN.seed,
         code=code_version("pipeline.steps.summarise_fidelity"),
     message:
-        "Writing the tables of gates, tissue volumes, inserted structures and error maps"
+        "Writing the tables of gates, tissue volumes, inserted structures and uncertainty maps"
     shell:
         "python -m pipeline.steps summarise_fidelity --gates {input.gates:q} --tissue {input.tissue:q} --detections {input.detections:q}"
         " --places {input.places:q} --reliability {input.reliability:q} --uncertainty {input.uncertainty:q} --output {params.folder:q}"

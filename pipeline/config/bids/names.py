@@ -26,7 +26,7 @@ STEM = re.compile(rf"(?P<entities>(?:[A-Za-z0-9]+-{LABEL}_)*)(?P<suffix>[A-Za-z0
 DESCRIPTION = "brainsr"
 """Label of the entity desc that distinguishes a result from its source image."""
 ERROR_MAP = "uncertainty"
-"""Label of the entity desc of the error map of a result."""
+"""Label of the entity desc of the uncertainty map of a result."""
 
 
 @dataclass(frozen=True)

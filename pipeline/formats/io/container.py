@@ -1,7 +1,7 @@
 """Images between the steps: one safetensors file per volume, which is memory-mapped when it is read.
 
-The header of the file holds the records of the image as JSON, the body the intensities ("data"), the masks and, if the
-image was drawn from a label map, its labels. In the body the axis of the slices comes first, so that a slice is
+The header contains the records of the image as JSON, the body the intensities ("data"), the masks and, if the image
+was drawn from a label map, its labels. In the body the axis of the slices comes first, so that a slice is
 contiguous and is read without the others; in memory the axes are x, y, z for any plane.
 """
 
@@ -74,7 +74,7 @@ def read_image(path: Path, kind: type[AnyImage] = Image) -> AnyImage:
         kind: class that the image must have, such as `LowResolutionImage`.
 
     Raises:
-        UserError: the file is missing, damaged, holds no such image or was written by another version of BrainSR.
+        UserError: the file is missing, damaged, contains no such image or was written by another version of BrainSR.
     """
     with _open(path) as stream:
         metadata = _metadata(path, stream)
@@ -173,7 +173,7 @@ def _metadata(path: Path, stream: Any) -> dict[str, Any]:
     try:
         metadata = json.loads((stream.metadata() or {})["image"])
     except (KeyError, ValueError) as error:
-        raise UserError(f"{path}: holds no image of BrainSR. Was another file meant?") from error
+        raise UserError(f"{path}: contains no BrainSR image. Was another file meant?") from error
     if metadata.keys() != {"first_axis", "kind", "records"} or metadata["kind"] not in KINDS:
         raise UserError(f"{path}: {OTHER_VERSION}")
     return metadata

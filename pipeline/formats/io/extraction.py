@@ -60,9 +60,7 @@ def read_whole(
     module = plugins.load(ROOM, format_name) if format_name else format_of(source)
     image = module.read(source, Part(volume.frame, volume.channel, volume.series, volume.voxel_um))
     if image.unit == PIXEL:
-        logger.warning(
-            "%s: how large a pixel is, is not known: lengths are in pixels until voxel_um is given", volume.id
-        )
+        logger.warning("%s: the pixel size is unknown: lengths are in pixels until voxel_um is given", volume.id)
     image = with_sidecars(image, sidecars) if sidecars else image
     thickness = None if volume.is_combined else volume.thicknesses_mm[0]
     image = with_thickness(image, thickness, f"volume {volume.id!r}")

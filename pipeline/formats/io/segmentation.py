@@ -1,4 +1,4 @@
-"""Read label volumes: every voxel holds the number of a structure, or 0 for none."""
+"""Read label volumes: every voxel contains the number of a structure, or 0 for none."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def read_segmentation(path: Path, image: Image, name: str) -> NDArray[np.int32]:
 
     Args:
         path: a label volume, in any format of images.
-        image: the volume as its file holds it, before it is cut.
+        image: the volume as its file contains it, before it is cut.
         name: of the volume, for messages.
 
     Returns:
         Labels, of the shape of the image; where it has several channels, the same for all of them. NaN is background.
 
     Raises:
-        UserError: the file cannot be read, does not lie on the grid of the image, or holds something else than labels.
+        UserError: the file cannot be read, does not lie on the grid of the image, or contains more than labels.
     """
     read = format_of(path).read(path, Part())
     channels = split_channels(image.data, image.stack.channel_count)
@@ -76,10 +76,10 @@ def whole_labels(path: Path, values: NDArray, title: str, dtype: np.dtype) -> ND
     largest = int(np.iinfo(dtype).max)
     if not np.array_equal(labels, values) or labels.min() < 0 or labels.max() > largest:
         raise UserError(
-            f"{path}: a {title} holds whole numbers from 0 to {largest}; this holds others. Is it an image?"
+            f"{path}: a {title} contains whole numbers from 0 to {largest}; this contains others. Is it an image?"
         )
     labels = labels.astype(dtype)
     count = len(np.unique(labels))
     if count > MAX_LABELS:
-        raise UserError(f"{path}: holds {count} different values, too many for a {title}. Is it an image?")
+        raise UserError(f"{path}: contains {count} different values, too many for a {title}. Is it an image?")
     return labels

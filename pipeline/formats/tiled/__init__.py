@@ -160,7 +160,7 @@ class TiledImage:
     def with_voxel_um(self, voxel_um: tuple[float, float, float]) -> TiledImage:
         """Return the image with another voxel size along x, y, z; warn if the file states a different one."""
         if self.voxel_um not in (None, voxel_um):
-            logger.warning("%s: states voxels of %s um; voxel_um says otherwise and is taken", self.path, self.voxel_um)
+            logger.warning("%s: states voxels of %s um; voxel_um differs and is used", self.path, self.voxel_um)
         return replace(self, voxel_um=voxel_um, metadata=self.metadata.with_voxel_um(voxel_um))
 
     def only(self, axis: str, index: int) -> TiledImage:

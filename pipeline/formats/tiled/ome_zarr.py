@@ -60,10 +60,10 @@ def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
 
     Args:
         path: folder, or zip of one.
-        series: name of the group, where the store holds several images (the layout of bioformats2raw).
+        series: name of the group, where the store contains several images (the layout of bioformats2raw).
 
     Raises:
-        UserError: the store is missing, broken, hostile, or holds no image of OME-NGFF 0.4 or 0.5.
+        UserError: the store is missing, broken, hostile, or contains no image of OME-NGFF 0.4 or 0.5.
     """
     path = _image_of_level(path)
     names = stored_names(path)
@@ -75,7 +75,7 @@ def open_tiled(path: Path, series: str | None = None) -> Iterator[TiledImage]:
             multiscale = _parsed(path, group.attrs.asdict(), series)
             array = group[multiscale.path]
         if not isinstance(array, zarr.Array):
-            raise UserError(f"{path}: {multiscale.path!r} is no array; the image is not whole.")
+            raise UserError(f"{path}: {multiscale.path!r} is not an array; the image is incomplete.")
         _check_array(path, array, multiscale, names)
         _check_is_finest(path, group, array, level_paths(group.attrs.asdict(), series))
         _tell_labels(path, group.path, names)
@@ -108,7 +108,7 @@ def check_output(path: Path) -> None:
     if path.exists() and path.is_dir() == is_zip:
         raise UserError(f"cannot write {path}: a {'folder' if is_zip else 'file'} of this name exists.")
     if path.is_dir() and any(path.iterdir()) and not any((path / name).is_file() for name in DESCRIPTIONS):
-        raise UserError(f"cannot write {path}: a folder that is no zarr exists there; choose another name.")
+        raise UserError(f"cannot write {path}: a folder that is not a zarr exists there; choose another name.")
 
 
 def deliver(levels: Path, image: TiledImage, factors: Factors, processing: Mapping[str, Any], output: Path) -> None:
@@ -190,8 +190,8 @@ def _tops(names: Sequence[str]) -> list[str]:
 def _root(path: Path, names: Sequence[str], series: str | None) -> tuple[str, str | None]:
     """Return the path of the group, and the selected image in it.
 
-    A zip or folder often holds the group in a folder of its own. Of several groups, `series` is the name of one, or
-    NAME/IMAGE where that one holds several images.
+    A zip or folder often contains the group in a folder of its own. Of several groups, `series` is the name of one, or
+    NAME/IMAGE where that one contains several images.
 
     Raises:
         UserError: there are several, and none is chosen.
@@ -204,7 +204,7 @@ def _root(path: Path, names: Sequence[str], series: str | None) -> tuple[str, st
         asked = "choose one" if series is None else f"there is no {series!r}; choose one"
         more = f" and {len(tops) - MAX_LISTED} more" if len(tops) > MAX_LISTED else ""
         listed = ", ".join(tops[:MAX_LISTED]) + more
-        raise UserError(f"{path}: holds {len(tops)} OME-Zarr; {asked} by the key `series`: {listed}.")
+        raise UserError(f"{path}: contains {len(tops)} OME-Zarr; {asked} by the key `series`: {listed}.")
     return chosen, series.removeprefix(chosen).removeprefix("/") or None
 
 
@@ -279,7 +279,7 @@ def _image_group(path: Path, root: Any, series: str | None) -> tuple[Any, str | 
     content = found.get("ome", found)
     if "bioformats2raw.layout" not in content:
         if series is not None and len(content.get("multiscales") or ()) == 1:
-            raise UserError(f"{path}: holds one image and no series; leave the series out.")
+            raise UserError(f"{path}: contains one image and no series; leave the series out.")
         return root, series
     names = sorted((name for name in root.group_keys() if name.isdecimal()), key=int)
     if series is None and len(names) == 1:
@@ -309,7 +309,7 @@ def _check_array(path: Path, array: Any, multiscale: Multiscale, names: Sequence
     if math.prod(array.chunks) * array.dtype.itemsize > MAX_CHUNK_BYTES:
         raise UserError(
             f"{where} has chunks of {array.chunks} pixels, more than {MAX_CHUNK_BYTES >> 20} MiB each; "
-            "write it anew with smaller chunks, such as 512 x 512."
+            "write it again with smaller chunks, such as 512 x 512."
         )
     files = array.shards or array.chunks
     grid = tuple(-(-size // side) for size, side in zip(array.shape, files, strict=True))

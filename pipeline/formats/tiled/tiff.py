@@ -140,7 +140,7 @@ def deliver(levels: Path, image: TiledImage, factors: Factors, processing: Mappi
         "dtype": finest.dtype,
         "tile": (CHUNK, CHUNK),
         "compression": "zlib",
-        # Error maps are floats in which zero means "none".
+        # Uncertainty maps are floats in which zero means "none".
         "photometric": GREY if inverted_floats else known.photometric,
         "software": False,
         "maxworkers": 1,

@@ -1,7 +1,7 @@
-"""A network as prior: it restores each scan across its slices, and the volume is drawn toward the restored scans.
+"""A network as prior: it restores each scan across its slices; differences from the restored scans are penalised.
 
 The reconstruction penalises the differences between the volume and the mean of the restored scans instead of those of
-the volume itself, so that all scans remain measurements that the volume must agree with.
+the volume itself, so that the volume must still agree with all scans.
 """
 
 from __future__ import annotations

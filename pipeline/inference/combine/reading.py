@@ -75,7 +75,7 @@ def read_scans(sources: Sequence[Source], *, move: bool = True) -> tuple[Scan, .
                 found = register(scans[0].image, scan.image)
                 scan = scan.moved(found.transform)
                 logger.info(
-                    "%s: moved by %.2f mm and %.2f degrees against %s, details correlate by %.2f",
+                    "%s: moved by %.2f mm and %.2f degrees against %s, correlation of details %.2f",
                     *(scan.name, found.transform.shift_mm, found.transform.angle_degrees),
                     *(scans[0].name, found.likeness.detail),
                 )
@@ -151,7 +151,7 @@ def _read(source: Source) -> Scan:
         normalised = replace(normalised, slicing=replace(normalised.slicing, axis=axis), slice_profile=profile)
     within = limited(normalised.data)
     if within.voxels:
-        logger.warning("%s: %d voxels far beyond the intensity range were limited to it", source.path, within.voxels)
+        logger.warning("%s: %d voxels far beyond the intensity range were clipped to it", source.path, within.voxels)
     inside = normalised.with_data(within.values)
     sigma = estimate_sigma(inside.data, axis, NOISE).sigma
     logger.info("%s: estimated noise %.4f of the intensity range", source.path.name, sigma)

@@ -49,7 +49,7 @@ ABOUT_TRAINING = (
     *("- Recipe:", "- Initial weights:", "- Licence of the initial weights:", "- Citation of the initial weights:"),
     *("- Loss:", "- Length:"),
 )
-"""Beginnings of the lines that the card of a network that continues the training of another takes from its card."""
+"""Beginnings of the lines that a card copies from the card of the initial network."""
 
 
 def ship(
@@ -260,7 +260,7 @@ def model_card(
         "## Data",
         "",
         f"Subjects (persons, specimens or label maps): {len(persons['train'])} in training, {len(persons['val'])} in "
-        "validation. None of these images may be used to test the network, or one that was initialised with it.",
+        "validation. None of these images may be used to test this network or any network initialised with it.",
         "",
         *_data_lines(sources),
         *_loss_network(run, stages),
@@ -293,8 +293,8 @@ def _gain_lines(gains: Sequence[NetworkGain]) -> list[str]:
         for row in gains
     ]
     return [
-        "Mean difference to the best tuned baseline over persons that nobody trained on, with 95 % intervals where "
-        "there were at least five.",
+        "Mean difference from the best tuned baseline over persons who were not in the training data, with 95 % "
+        "intervals for at least five persons.",
         "",
         *(f"| {' | '.join(cells)} |" for cells in (titles, ["---"] * len(titles), *rows)),
     ]
@@ -305,8 +305,8 @@ def _uncertainty_line(record: NetworkRecord) -> str:
         return "Uncertainty maps: standard deviation over test-time augmentation; not calibrated."
     persons = ", ".join(record.error_intervals.subjects)
     return (
-        f"Uncertainty maps: half-width of the {MAP_LEVEL:.0%} prediction interval of each voxel, calibrated on the "
-        f"validation persons {persons}."
+        f"Uncertainty maps: half-width of the {100 * MAP_LEVEL:.0f} % prediction interval of each voxel, calibrated on "
+        f"the validation persons {persons}."
     )
 
 

@@ -37,11 +37,11 @@ class Parameters(PhysicalParameters):
     shift_pixels: Ranged[Annotated[float, Field(ge=0, le=5)]] = 0.3
     """standard deviation of the displacement of a section along each in-plane axis, in low-resolution pixels"""
     drift_sections: Ranged[Annotated[float, Field(ge=0, le=1000)]] = 0.0
-    """number of sections over which displacements stay alike (the correlation falls to 1/e); 0 for independent ones"""
+    """number of sections over which the correlation of displacements falls to 1/e; 0 for independent ones"""
 
     def describe(self) -> str:
         """Return a description of the noise."""
-        drift = f", alike over {shown(self.drift_sections, 'sections')}" if self.drift_sections else ""
+        drift = f", correlated over {shown(self.drift_sections, 'sections')}" if self.drift_sections else ""
         return (
             f"sections whose brightness differs by {shown(self.brightness)} and whose position by "
             f"{shown(self.shift_pixels, 'pixels')}{drift}, and Gaussian noise"

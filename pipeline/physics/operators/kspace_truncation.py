@@ -31,9 +31,9 @@ class Parameters(PhysicalParameters):
     window: Literal["none", "hamming", "tukey"] = "none"
     """window that reduces Gibbs ringing; none applies no window"""
     taper: Ranged[Annotated[float, Field(ge=0, le=1)]] = 0.3
-    """tukey only: fraction of the measured k-space, at its edge, over which the window falls to zero"""
+    """tukey only: fraction of the acquired k-space, at its edge, over which the window falls to zero"""
     fraction: Ranged[Annotated[float, Field(ge=0.5, le=1)]] = 1.0
-    """fraction of the k-space of the low-resolution grid that is measured; the rest is filled with zeros"""
+    """fraction of the k-space of the low-resolution grid that is acquired; the rest is filled with zeros"""
 
     def describe(self) -> str:
         """Return a description of the operator."""

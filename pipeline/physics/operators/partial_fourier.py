@@ -28,7 +28,7 @@ class Parameters(PhysicalParameters):
     along: Literal["first", "second"] = "second"
     """phase-encoding axis: the first or the second in-plane axis, in the order x, y, z"""
     fraction: Ranged[Annotated[float, Field(ge=0.625, le=1)]] = 0.75
-    """fraction of k-space that is measured, from 5/8 to 1"""
+    """fraction of k-space that is acquired, from 5/8 to 1"""
 
     def describe(self) -> str:
         """Return a description of the operator."""

@@ -1,4 +1,4 @@
-"""Distributions of a metric over volumes: the values of every method, and their paired differences to the baseline."""
+"""Distributions of a metric over volumes: values of every method, and their paired differences from the baseline."""
 
 from __future__ import annotations
 

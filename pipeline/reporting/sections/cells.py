@@ -41,9 +41,9 @@ def for_index(run: RunRecord) -> Section | None:
             Text(
                 "Bright spots of the size of a cell are detected slice by slice, with the same threshold in the "
                 "reference and in every restored volume, and matched one to one. Where slices were dropped, only "
-                "these are compared. Higher is better; the difference is to the baseline with the highest F1 score. "
-                "The cells of the reference were found by the same detector, not marked by people. Intervals are over "
-                "slices, of which neighbours show the same cells; they say nothing about other specimens.",
+                "these are compared. Higher is better; the difference is from the baseline with the highest F1 score. "
+                "The cells of the reference were found by the same detector, not annotated by hand. Intervals are over "
+                "slices, and neighbouring slices show the same cells: they do not extend to other specimens.",
                 "note",
             ),
             Table("cells-table", "Cells found in restored volumes", headings, rows),

@@ -38,7 +38,7 @@ def for_index(run: RunRecord) -> Section | None:
         (
             Text(
                 "A classifier trained on reference pictures is applied to restored ones. Agreement: share of pictures "
-                "with the same class as their reference, and its difference to the baseline with the best agreement "
+                "with the same class as their reference, and its difference from the baseline with the best agreement "
                 "on validation. The classes are not a diagnosis.",
                 "note",
             ),

@@ -27,8 +27,8 @@ def for_index(run: RunRecord) -> Section | None:
         return None
     blocks: list[Block] = [
         Text(
-            "A gate is a limit that a result must keep; it needs no reference. A result that fails a gate contradicts "
-            "the measured low-resolution image. Every failure of the deliverable is listed.",
+            "A gate is a limit that a result must not exceed; it needs no reference. A result that fails a gate "
+            "contradicts the low-resolution input. Every failure of the deliverable is listed.",
             "note",
         )
     ]

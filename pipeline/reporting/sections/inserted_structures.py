@@ -25,15 +25,15 @@ def for_index(run: RunRecord) -> Section | None:
     drawn = [name for name in methods if name in (run.deliver, run.baseline, REFERENCE) or name not in baselines()]
     blocks: list[Block] = [
         Text(
-            "Structures of known place, size and contrast were inserted into the reference before it was degraded, and "
-            "looked for in every result. Detected: share of the inserted structures that were detected. False alarms: "
-            "share of places without a structure at which one was detected.",
+            "Structures of known position, size and contrast were inserted into the reference before it was degraded, "
+            "and a model observer was applied to every result. Detected: share of the inserted structures that were "
+            "detected. False alarms: share of positions without a structure at which one was detected.",
             "note",
         ),
         Text(
-            "The table lists all structures together, with confidence intervals over slices and places (and over "
-            "subjects, where there are several). It compares the deliverable with each other method on the same "
-            "places, before and after subtracting the false alarms. With a single subject, the intervals do not "
+            "The table lists all structures together, with confidence intervals over slices and positions (and "
+            "over subjects, where there are several). It compares the deliverable with each other method at the same "
+            "positions, before and after subtracting the false alarms. With a single subject, the intervals do not "
             "extend to other subjects.",
             "note",
         ),
@@ -83,7 +83,7 @@ def for_volume(volume: VolumeReport) -> Section | None:
 
 def _together(rows: list[dict], deliver: str) -> Table:
     headings = ("Method", "Split", "Subjects", "Inserted", "Detected", "False alarms")
-    headings = (*headings, "Deliverable minus this method (points)", "The same, less false alarms")
+    headings = (*headings, "Deliverable minus this method (points)", "The same, minus false alarms")
     return Table(
         "inserted-rates",
         "All inserted structures",

@@ -39,18 +39,18 @@ SIMULATED = Limitation(
 
 RESEARCH = Limitation(
     "Not for diagnosis",
-    "The result is computed and was not measured. It is research software, and nobody has tested its use for "
-    "diagnosis or treatment.",
+    "The result was computed, not acquired. BrainSR is research software, and has not been evaluated for diagnosis "
+    "or treatment.",
 )
 NO_REFERENCE = Limitation(
     "No reference",
-    "These images have no reference of higher resolution, so the results cannot be evaluated. That a result agrees "
+    "These images have no reference of higher resolution, so the results cannot be evaluated. Agreement of a result "
     "with its input does not show that its detail is right. The command brainsr networks lists gains on other "
     "persons, by contrast, voxel size and noise.",
 )
 COMBINED = Limitation(
     "Combined reference",
-    "The reference was combined from several scans and was not measured. Its errors count as errors of every method.",
+    "The reference was combined from several scans, not acquired. Its errors count as errors of every method.",
 )
 
 
@@ -90,13 +90,13 @@ def _limitations_of_combined(report: CombinedReport) -> Iterator[Limitation]:
     if assumed:
         yield Limitation(
             "Unknown slice thickness",
-            f"The slices of {', '.join(assumed)} are assumed to be as thick as their distance. A wrong thickness makes "
+            f"The slices of {', '.join(assumed)} are assumed to be as thick as their spacing. A wrong thickness makes "
             "the result too blurred, or adds false edges (--thickness-mm).",
         )
     yield RESEARCH
     yield Limitation(
         "Detail that no scan contains",
-        "What is finer than the voxels of all scans is not restored. In directions in which all scans have thick "
+        "Detail finer than the voxels of all scans is not restored. In directions in which all scans have thick "
         "slices, the result remains blurred.",
     )
     yield Limitation(
@@ -138,7 +138,7 @@ def _inconsistency(volume: VolumeReport) -> Iterator[Limitation]:
         yield Limitation(
             "Inconsistent with the low-resolution input",
             "When degraded again, the result differs from the low-resolution input by "
-            f"{format_share(beyond_noise, 1)} of the intensity range (root mean square) beyond the noise. Reliable "
+            f"{format_share(beyond_noise, 1)} of the intensity range (root mean square) beyond the noise. Valid "
             f"results stay below {format_share(WARN_BEYOND)}.",
         )
 

@@ -43,10 +43,10 @@ def for_index(run: RunRecord) -> Section | None:
         (
             Text(
                 "A random forest finds membranes, a watershed separates neurons, and the result is compared with a "
-                "segmentation by people. The forest was trained on another part of the reference and is part of no "
-                "loss. Lower is better; the reference itself is the ceiling. The difference is to the baseline with "
-                "the lowest variation of information. Intervals are over blocks, of which neighbours share neurons; "
-                "they say nothing about other specimens.",
+                "manual segmentation. The forest was trained on another part of the reference and is not part of any "
+                "loss. Lower is better; the reference itself is the best possible result. The difference is "
+                "from the baseline with the lowest variation of information. Intervals are over blocks, and "
+                "neighbouring blocks share neurons: they do not extend to other specimens.",
                 "note",
             ),
             Table("membranes-table", "Segmentation of neurons", headings, rows),

@@ -47,7 +47,7 @@ def _table(run: RunRecord, split: str) -> Table:
 def table_note(baselines: str, confidence: float) -> Text:
     """Explain the table of metrics."""
     return Text(
-        "Bold on a tint: best value of the column. Below each value: difference to the best baseline and its "
+        "Bold on a tint: best value of the column. Below each value: difference from the best baseline and its "
         f"{format_share(confidence)} confidence interval, for networks in green or red where it excludes zero. The "
         f"best baseline was chosen on validation: {baselines}.",
         "note",
@@ -58,7 +58,7 @@ def _reading_note(run: RunRecord) -> Text:
     left_out = "" if run.deliver in UNREADABLE else " Nearest neighbour is not drawn."
     return Text(
         "Left: a stroke for every volume, or for every slice where a split has one volume; a box from the lower to the "
-        "upper quartile with a line at the median. Right: the same for the paired differences to the best baseline, "
+        "upper quartile with a line at the median. Right: the same for the paired differences from the best baseline, "
         f"with the mean as a point and its {format_share(run.confidence)} confidence interval as a bar.{left_out}",
         "note",
     )
@@ -98,7 +98,7 @@ def _figure(run: RunRecord, split: str, column: Column) -> Iterator[Figure]:
     ]
     direction = "higher is better" if column.higher_is_better else "lower is better"
     title = f"{run.split_title(split)}: {column.title}, {direction}"
-    difference = f"difference to {method_title(column.baseline)}"
+    difference = f"difference from {method_title(column.baseline)}"
     count = f"{len(values)} {unit}{'s' if len(values) != 1 else ''}"
     means = "; ".join(f"{row.label} {column.format(row.mean, sign=True)}" for row in rows)
     image = draw_distributions(title, column.heading, difference, rows)

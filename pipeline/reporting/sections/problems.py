@@ -65,12 +65,12 @@ def _none_found(run: RunRecord) -> Text:
     if run.deliver not in distinct(run.volumes, "method"):
         return Text(f"The deliverable, {title}, was not evaluated.", "problems")
     parts = [
-        f"on no test volume is {title} worse than the best baseline by any metric over the foreground",
+        f"{title} is not worse than the best baseline on any test volume, by any metric over the foreground",
         "it failed no gate" if not run.table(GATES).empty else "",
-        "it shows no fewer inserted structures" if not run.table(INSERTED_STRUCTURES).empty else "",
+        "it preserves no fewer inserted structures" if not run.table(INSERTED_STRUCTURES).empty else "",
         "tissue volumes are no further from the reference" if not run.table(TISSUE_AGREEMENT).empty else "",
     ]
-    return Text(f"Nothing in what was evaluated: {', '.join(filter(None, parts))}.", "problems none")
+    return Text(f"Nothing was found: {', '.join(filter(None, parts))}.", "problems none")
 
 
 def problems(run: RunRecord) -> list[Problem]:

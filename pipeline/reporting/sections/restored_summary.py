@@ -35,7 +35,7 @@ def _sentences(report: BidsReport) -> str:
     worst = max((one.sidecar.difference_beyond_noise or 0.0 for one in report.restored), default=0.0)
     sentences.append(
         f"Degraded to the grid of their inputs, results differ from them by at most {format_share(worst, 1)} of the "
-        f"intensity range beyond the noise; faithful results stay below {format_share(WARN_BEYOND)}."
+        f"intensity range beyond the noise; valid results stay below {format_share(WARN_BEYOND)}."
     )
     return " ".join(sentences)
 

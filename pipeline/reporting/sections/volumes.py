@@ -25,7 +25,7 @@ def for_index(run: RunRecord) -> Section | None:
     if tested(run.volumes).empty:
         return None
     note = Text(
-        "Below each value: the difference to the best baseline of this metric, in red where the deliverable is worse. "
+        "Below each value: difference from the best baseline of this metric, in red where the deliverable is worse. "
         "Click a heading to sort by it; metrics are sorted by that difference, and a second click reverses the order. "
         "Each name links to the page of the volume.",
         "note",

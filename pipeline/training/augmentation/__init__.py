@@ -1,1 +1,1 @@
-"""Random changes of references and patches, to generalise to images that nobody trained on."""
+"""Random changes of references and patches, to generalise to images outside the training data."""

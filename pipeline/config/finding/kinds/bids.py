@@ -112,7 +112,7 @@ def read_description(root: Path) -> Description | list[str]:
     except OSError as error:
         return [f"{path}: cannot be read: {error.strerror}"]
     except (ValueError, RecursionError) as error:
-        return [f"{path}: is no description of a data set: {error}"]
+        return [f"{path}: is not a data set description: {error}"]
 
 
 def _mapping(path: Path) -> dict[str, Any]:
@@ -248,7 +248,7 @@ class Search:
             return "by `only`", "`only` leaves its images out"
         if "part" not in only and part not in (None, MAGNITUDE):
             remedy = f"taken with only: {{part: [{part}]}}"
-            return f"part-{part}, no magnitude ({remedy})", f"its images are no magnitude but part-{part}, {remedy}"
+            return f"part-{part}, not magnitude ({remedy})", f"its images are not magnitude but part-{part}, {remedy}"
         return None
 
     def _leave_out(self, subject: str, count_as: str, why: str) -> None:
@@ -266,7 +266,7 @@ class Search:
             raise ValueError(f"{relative!r} is a link that leads out of the data set")
         if not (path.is_dir() if name.extension == ".ome.zarr" else path.is_file()):
             raise ValueError(
-                f"{relative!r} is no file that can be read; where it is a link of DataLad, fetch it with: datalad get"
+                f"{relative!r} is not a readable file; if it is a DataLad link, fetch it with: datalad get"
             )
         values: dict[str, Any] = {"id": named_after(path.name), "subject": f"sub-{name.entities['sub']}"}
         source = LocalSource(
@@ -301,8 +301,8 @@ class Search:
         if len(size) == PLANE_AXES and name.extension != ".png":
             # Whether an OME-TIFF states a size is not looked up here; where it states another one, reading it says so.
             self.sizes[
-                "a PixelSize without z: slices count as far apart as columns, whatever the file states; if one has "
-                "several planes, give their distance with each_volume: {voxel_um: [x, y, z]}, or in PixelSize"
+                "a PixelSize without z: the slice spacing is taken to equal that of columns, whatever the file states; "
+                "if an image has several planes, set it with each_volume: {voxel_um: [x, y, z]}, or in PixelSize"
             ] += 1
         return {"voxel_um": [*size, size[0]][:3]}
 
@@ -320,7 +320,7 @@ class Search:
                 if label in ignored:
                     yield f"{place}.{key}: {IGNORE_FILE} leaves out all images with {key}-{label}"
                 elif key == "sub" and (self.root / f"sub-{label}").is_dir():
-                    yield f"{place}.{key}: the folder of sub-{label} holds no image {self._pattern}"
+                    yield f"{place}.{key}: the folder of sub-{label} contains no image {self._pattern}"
                 else:
                     yield f"{place}.{key}: no image has {key}-{label}; {plugins.suggest(label, sorted(known))}"
 
@@ -330,7 +330,7 @@ class Search:
 
     def none_found(self) -> str:
         """Return a message that no image was found, with the reasons."""
-        found = f"{self.dataset.path!r} holds no image sub-*/**/{self._pattern}"
+        found = f"{self.dataset.path!r} contains no image sub-*/**/{self._pattern}"
         only = f" with the labels of `only`: {json.dumps(dict(self.dataset.only))}" if self.dataset.only else ""
         return f"{found}{only}{f'; left out: {self._counts()}' if self.left_out else ''}"
 
@@ -372,7 +372,7 @@ class Search:
         found |= {
             name: f"{IGNORE_FILE} leaves it out"
             if self.ignored(name, True)
-            else f"its folder holds no image {self._pattern}"
+            else f"its folder contains no image {self._pattern}"
             for name in folders
         }
         found |= {name: ", and ".join(dict.fromkeys(whys)) for name, whys in self.why.items()}

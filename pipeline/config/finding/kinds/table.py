@@ -66,7 +66,7 @@ def _text(path: Path) -> str:
         raise ValueError(f"there is no such file{where}")
     try:
         if path.stat().st_size > LARGEST_BYTES:
-            raise ValueError(f"larger than {LARGEST_BYTES} bytes; this is no table of volumes")
+            raise ValueError(f"larger than {LARGEST_BYTES} bytes; this is not a table of volumes")
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from error
