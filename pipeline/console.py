@@ -5,10 +5,14 @@ from __future__ import annotations
 import ast
 import logging
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from pipeline.errors import UserError
@@ -20,8 +24,10 @@ if TYPE_CHECKING:
 # long. OpenMP reads this when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-MISTAKE, WRONG_COMMAND_LINE, INTERRUPTED = 1, 2, 130
-"""Exit statuses."""
+MISTAKE, WRONG_COMMAND_LINE, INTERRUPTED = 1, 2, 128
+"""Exit statuses; the number of the signal is added to the last one."""
+INTERRUPTS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C; the end of a job, container or system; and the end of a terminal."""
 
 
 class _LevelFormatter(logging.Formatter):
@@ -68,12 +74,13 @@ def exit_status(run: Callable[[], object], command: str) -> int:
 
     Returns:
         0, or the exit status that the function returns; 1 for a user's mistake, 2 for a wrong command line, 130 after
-        an interrupt.
+        Ctrl-C, 143 after SIGTERM.
     """
     from cyclopts import CycloptsError, MissingArgumentError
 
     try:
-        status = run()
+        with _interruptible():
+            status = run()
     except CycloptsError as error:
         problem = str(error)
         if isinstance(error, MissingArgumentError):
@@ -88,7 +95,40 @@ def exit_status(run: Callable[[], object], command: str) -> int:
         logging.getLogger(__name__).debug("details", exc_info=True)
         sys.stderr.write(f"error: {error.filename or command}: {error.strerror or error}\n")
         return MISTAKE
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         sys.stderr.write("interrupted; run the same command again to continue\n")
-        return INTERRUPTED
+        return INTERRUPTED + (interrupt.args or (signal.SIGINT,))[0]
     return status if isinstance(status, int) else 0
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Raise KeyboardInterrupt on every signal that asks a process to end, so that it removes its temporary files.
+
+    Signals that are ignored, as SIGHUP by nohup, stay ignored. Only the main thread receives signals.
+
+    Raises:
+        KeyboardInterrupt: its argument is the signal. It replaces an exception that was raised after a signal: an
+            interrupted import may fail with another one.
+    """
+    received: list[int] = []
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt(number)
+
+    previous = {number: signal.getsignal(number) for number in INTERRUPTS}
+    replaced = [number for number in INTERRUPTS if previous[number] in (signal.SIG_DFL, signal.default_int_handler)]
+    if threading.current_thread() is not threading.main_thread():
+        replaced = []
+    for number in replaced:
+        signal.signal(number, interrupt)
+    try:
+        yield
+    except Exception as error:
+        if received:
+            raise KeyboardInterrupt(received[0]) from error
+        raise
+    finally:
+        for number in replaced:
+            signal.signal(number, previous[number])

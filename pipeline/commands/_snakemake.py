@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -51,7 +52,9 @@ def run_snakemake(options: Sequence[str], snakefile: Path = SNAKEFILE, kept_open
     with subprocess.Popen(command, env=snakemake_environment(), pass_fds=kept_open) as process:
         try:
             return process.wait()
-        except KeyboardInterrupt:
-            # Snakemake receives the interrupt as well; it must terminate by itself to release its lock.
+        except KeyboardInterrupt as interrupt:
+            # Ctrl-C reaches Snakemake as well, other signals may not. It must end by itself to release its lock.
+            if interrupt.args not in ((), (signal.SIGINT,)):
+                process.send_signal(interrupt.args[0])
             process.wait()
             raise

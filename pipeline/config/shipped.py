@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
 from pipeline import plugins
 from pipeline.config.base import Section
@@ -107,8 +107,11 @@ def read_networks(path: Path) -> Mapping[str, ShippedNetwork]:
         entries = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         return TypeAdapter(dict[Identifier, ShippedNetwork]).validate_json(json.dumps(entries))
     except OSError as error:
-        raise UserError(f"cannot read the table of networks {path}: {error.strerror}.") from error
-    except (ValidationError, yaml.YAMLError, TypeError) as error:
+        raise UserError(
+            f"cannot read the table of networks {path}: {error.strerror}. {FOLDER_VARIABLE} must be a folder of "
+            "networks, or not be set; otherwise install BrainSR again."
+        ) from error
+    except (ValueError, yaml.YAMLError, TypeError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{path}: is not a table of networks ({reason}). Restore it; see docs/networks.md.") from error
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -147,8 +147,8 @@ def read_itk(path: Path, part: Part, kind: Kind, header: Header) -> Image:
     values = SimpleITK.GetArrayFromImage(picture)
     check_voxel_type(path, values.dtype)
     components = picture.GetNumberOfComponentsPerPixel()
-    if header.compressed_from is not None and header.data is not None:
-        _check_stream(path, header.data, header.compressed_from, values.nbytes)
+    if not _is_whole(header, values.nbytes):
+        raise UserError(f"{path}: its compressed voxels are damaged or incomplete. Is it complete?")
     frames = np.moveaxis(values.reshape((*shape[::-1], components)), -1, 0)
     spatial = (*shape, 1)[:SPATIAL_AXES]
     raw = frames.reshape((volumes, *spatial[::-1]))[frame].transpose()
@@ -162,11 +162,20 @@ def read_itk(path: Path, part: Part, kind: Kind, header: Header) -> Image:
     )
 
 
-def write_itk(path: Path, image: Image, kind: Kind) -> int:
+def write_itk(path: Path, image: Image, kind: Kind, header_in: Callable[[Path], Header]) -> int:
     """Write a normalised canonical image in the orientation and dtype of its source, compressed.
+
+    Args:
+        path: the file.
+        image: the image.
+        kind: its format.
+        header_in: returns the header of a file of this format.
 
     Returns:
         Number of voxels that were clipped to the range of the dtype.
+
+    Raises:
+        UserError: the file cannot be written, or not completely.
     """
     data, affine, saturated = stored_volume(image)
     stored = header_of(image, ItkHeader)
@@ -189,6 +198,8 @@ def write_itk(path: Path, image: Image, kind: Kind) -> int:
             writer.Execute(picture)
         except RuntimeError as error:
             raise UserError(f"cannot write {path}: {_words(error)}. Is there room on the disk?") from error
+        if not _is_whole(header_in(partial), data.nbytes):  # SimpleITK does not check whether an NRRD could be closed
+            raise UserError(f"cannot write {path}: the file is incomplete. Is there room on the disk?")
     return saturated
 
 
@@ -259,26 +270,24 @@ def _metadata(picture: Any) -> dict[str, str]:
     return kept
 
 
-def _check_stream(path: Path, data: Path, start: int, size: int) -> None:
-    """Check the length and the checksum of compressed voxels.
+def _is_whole(header: Header, size: int) -> bool:
+    """Return whether the length and the checksum of compressed voxels are right; True if they are not compressed.
 
     Args:
-        path: for the message.
-        data: file of the voxels.
-        start: place of the stream in it.
+        header: of the file.
         size: bytes of all voxels.
     """
+    if header.compressed_from is None or header.data is None:
+        return True
     stream, count = zlib.decompressobj(ANY_WRAPPER), 0
     try:
-        with data.open("rb") as file:
-            file.seek(start)
+        with header.data.open("rb") as file:
+            file.seek(header.compressed_from)
             while not stream.eof and (chunk := file.read(CHUNK_BYTES)):
                 count += len(stream.decompress(chunk))
-        whole = stream.eof and count == size
     except zlib.error:
-        whole = False
-    if not whole:
-        raise UserError(f"{path}: its compressed voxels are damaged or incomplete. Is it complete?")
+        return False
+    return stream.eof and count == size
 
 
 def _failure(path: Path, kind: Kind, error: BaseException) -> UserError:

@@ -33,19 +33,24 @@ def read(path: Path, part: Part = Part()) -> Image:
     """Read a volume into canonical order with its stored intensities, in millimetres; errors as `read_itk`."""
     part.check(path, "MetaImage", ("frame",))
     check_is_file(path)
-    with path.open("rb") as stream:
-        text = stream.read(MAX_HEADER_BYTES)
-    end = text.find(b"\n", max(text.find(LAST_FIELD), 0)) + 1
-    text = text[: end or None]
-    fields = header_fields(text, "=")
-    image = read_itk(path, part, KIND, _header(path, fields, len(text)))
+    fields, length = _fields(path)
+    image = read_itk(path, part, KIND, _header(path, fields, length))
     warn_unsupported_fields(path, fields, UNSUPPORTED_FIELDS)
     return image
 
 
 def write(path: Path, image: Image) -> int:
     """Write a normalised canonical image in the orientation and dtype of its source; see `write_itk`."""
-    return write_itk(path, image, KIND)
+    return write_itk(path, image, KIND, lambda partial: _header(partial, *_fields(partial)))
+
+
+def _fields(path: Path) -> tuple[dict[str, str], int]:
+    """Return the fields of a header, and its length in bytes."""
+    with path.open("rb") as stream:
+        text = stream.read(MAX_HEADER_BYTES)
+    end = text.find(b"\n", max(text.find(LAST_FIELD), 0)) + 1
+    text = text[: end or None]
+    return header_fields(text, "="), len(text)
 
 
 def _header(path: Path, fields: dict[str, str], length: int) -> Header:

@@ -39,10 +39,8 @@ def read(path: Path, part: Part = Part()) -> Image:
     """Read a volume into canonical order with its stored intensities, in millimetres; errors as `read_itk`."""
     part.check(path, "NRRD", ("frame",))
     check_is_file(path)
-    with path.open("rb") as stream:
-        text, found, _ = stream.read(MAX_HEADER_BYTES).replace(b"\r\n", b"\n").partition(b"\n\n")
-    fields = header_fields(text, ":")
-    image = read_itk(path, part, KIND, _header(path, fields, len(text) + len(found)))
+    fields, length = _fields(path)
+    image = read_itk(path, part, KIND, _header(path, fields, length))
     space = fields.get("space", "").lower()
     if not space.startswith(SPACES) and space not in SHORT_SPACES:
         logger.warning(
@@ -57,7 +55,14 @@ def read(path: Path, part: Part = Part()) -> Image:
 
 def write(path: Path, image: Image) -> int:
     """Write a normalised canonical image in the orientation and dtype of its source; see `write_itk`."""
-    return write_itk(path, image, KIND)
+    return write_itk(path, image, KIND, lambda partial: _header(partial, *_fields(partial)))
+
+
+def _fields(path: Path) -> tuple[dict[str, str], int]:
+    """Return the fields of a header, and its length in bytes."""
+    with path.open("rb") as stream:
+        text, found, _ = stream.read(MAX_HEADER_BYTES).replace(b"\r\n", b"\n").partition(b"\n\n")
+    return header_fields(text, ":"), len(text) + len(found)
 
 
 def _header(path: Path, fields: dict[str, str], length: int) -> Header:

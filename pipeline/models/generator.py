@@ -11,11 +11,11 @@ structures continue across slices.
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
 
 import torch
+from pydantic import ConfigDict, Field, TypeAdapter
 from torch import Tensor, nn
 
 from pipeline import plugins
@@ -34,6 +34,8 @@ weights of the noise map are trained as fast as those of the image."""
 SLICE_MAP_SCALE = 0.125
 """Factor of the maps of slice spacing and thickness, which are up to 8 voxels, for the same reason."""
 
+Size = Annotated[int, Field(ge=1, le=1024)]
+
 FIRST_WEIGHT = "conv_first.weight"
 """Name of the weights of the first convolution, in every architecture."""
 
@@ -42,17 +44,19 @@ FIRST_WEIGHT = "conv_first.weight"
 class Shape:
     """Architecture and size of a generator. Values that are missing in files of earlier versions have their default."""
 
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid")
+
     architecture: str = "rrdbnet"
     """a module of pipeline/models/generators"""
-    factor: int = 4
+    factor: Size = 4
     """enlargement"""
-    blocks: int = 6
+    blocks: Size = 6
     """residual blocks of the trunk"""
-    features: int = 64
+    features: Size = 64
     """feature channels of the trunk"""
-    growth: int = 32
+    growth: Size = 32
     """channels that each dense convolution adds (rrdbnet)"""
-    channels: int = 1
+    channels: Size = 1
     """image channels, in and out"""
     noise_map: bool = False
     """whether the standard deviation of the noise is an additional input channel"""
@@ -63,7 +67,7 @@ class Shape:
     """whether factors 1 and 2 begin with a pixel-unshuffle, as Real-ESRGAN's networks do (rrdbnet)"""
     slice_maps: bool = False
     """whether spacing and thickness of the slices are additional input channels, as in networks of any ratio"""
-    neighbours: int = 0
+    neighbours: Annotated[int, Field(ge=0, le=1024)] = 0
     """number of slices before, and of slices after the restored one, that are additional input channels; only for
     networks with one image channel"""
 
@@ -88,16 +92,13 @@ class Shape:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> Shape:
-        """Build a shape from the values of `to_json`; missing ones have their default.
+    def from_json(cls, text: str) -> Shape:
+        """Build a shape from the values of `to_json` as JSON; missing ones have their default.
 
         Raises:
-            ValueError: a name is unknown.
+            ValidationError: a name is unknown, or a value is out of range.
         """
-        unknown = set(values) - {field.name for field in fields(cls)}
-        if unknown:
-            raise ValueError(f"a network has no {sorted(unknown)[0]!r}")
-        return cls(**values)
+        return TypeAdapter(cls).validate_json(text)
 
     def for_any_ratio(self) -> Shape:
         """Return the shape of a network of any ratio with the same trunk."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -49,10 +50,10 @@ def read_weights(path: Path, network: nn.Module) -> dict[str, Tensor]:
 
 
 def check_fit(path: Path, state: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    """Check that names and shapes are as expected.
+    """Check that names and shapes are as expected, and that all weights are finite.
 
     Raises:
-        UserError: a layer is missing, unexpected or of another shape; the message names the first one.
+        UserError: a layer is missing, unexpected, of another shape or not finite; the message names the first one.
     """
     for name, tensor in expected.items():
         if name not in state:
@@ -60,6 +61,8 @@ def check_fit(path: Path, state: Mapping[str, Tensor], expected: Mapping[str, Te
         if state[name].shape != tensor.shape:
             found, required = tuple(state[name].shape), tuple(tensor.shape)
             raise UserError(f"{path}: the layer {name!r} has shape {found}, but the network requires {required}.")
+        if not torch.isfinite(state[name]).all():
+            raise UserError(f"{path}: the layer {name!r} contains NaN or infinite weights. Train the network again.")
     unexpected = next((name for name in state if name not in expected), None)
     if unexpected:
         raise UserError(f"{path}: the network has no layer {unexpected!r}; the file belongs to another network.")
@@ -138,11 +141,11 @@ def read_metadata(path: Path) -> dict[str, str]:
     Raises:
         OSError: the file is missing.
         SafetensorError: it is damaged or of another format.
-        ValueError: its metadata are not valid JSON.
+        ValueError: its metadata are not valid JSON, or not texts by name.
     """
     with safe_open(path, framework="pt") as stream:
         header = stream.metadata() or {}
-    return json.loads(header[METADATA]) if METADATA in header else header
+    return TypeAdapter(dict[str, str]).validate_json(header[METADATA]) if METADATA in header else header
 
 
 def save_generator(path: Path, generator: Generator) -> None:
@@ -167,18 +170,31 @@ def load_generator(path: Path) -> Generator:
     """
     try:
         metadata = read_metadata(path)
-        shape = json.loads(metadata["network"])
+        shape = metadata["network"]
     except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise UserError(f"{path}: is not a generator of BrainSR ({error}).") from error
+        raise UserError(
+            f"{path}: is not a generator of BrainSR ({_reason(error)}). Give the generator.safetensors of a trained "
+            "method, or the name of a network that ships."
+        ) from error
     try:
         generator = Generator(Shape.from_json(shape))
         generator.record = NetworkRecord.model_validate_json(metadata["record"])
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError) as error:
         raise UserError(
-            f"{path}: was written by another version of BrainSR ({str(error).splitlines()[0]}). Train the network "
-            "again, or download it for this version."
+            f"{path}: was written by another version of BrainSR ({_reason(error)}). Train the network again, or "
+            "download it for this version."
         ) from error
     except UserError as error:
         raise UserError(f"{path}: {error}") from error
     generator.network.load_state_dict(read_weights(path, generator.network))
     return generator
+
+
+def _reason(error: Exception) -> str:
+    """Return in one line why metadata are refused."""
+    if isinstance(error, KeyError):
+        return f"its metadata lack {error}"
+    if not isinstance(error, ValidationError):
+        return str(error)
+    first = error.errors()[0]
+    return ": ".join(filter(None, (".".join(map(str, first["loc"])), first["msg"])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import resource
 import zlib
 from pathlib import Path
 from typing import Any
@@ -281,6 +282,26 @@ def test_no_damage_of_compressed_voxels_passes(ending: str, tmp_path: Path) -> N
             format_of(source).read(source)
     source.write_bytes(whole)
     np.testing.assert_array_equal(format_of(source).read(source).data, expected)
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("missing", [1, 8, 100, 400])
+def test_a_file_whose_last_bytes_do_not_fit_on_the_disk_is_not_written(
+    ending: str, missing: int, tmp_path: Path
+) -> None:
+    """SimpleITK does not report all of these."""
+    image = format_of(source := file_of(tmp_path / f"a{ending}", numbers(SHAPE, "int16"))).read(source)
+    output = tmp_path / f"sr{ending}"
+    format_of(output).write(output, image)
+    size, limits = output.stat().st_size, resource.getrlimit(resource.RLIMIT_FSIZE)
+    output.unlink()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size - missing, limits[1]))  # fails as on a full disk
+    try:
+        with pytest.raises(UserError, match=f"cannot write .*sr{ending}: .*room on the disk"):
+            format_of(output).write(output, image)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert [path.name for path in tmp_path.iterdir()] == [source.name]
 
 
 def test_uncompressed_voxels_that_end_early_are_refused(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from pipeline.config.sources import Source
 from pipeline.errors import UserError
 from pipeline.models.generator import Generator, Shape, enlarging_by
 from pipeline.models.record import ConsistencyWeight, NetworkRecord
-from pipeline.models.weights import fold_to_one_channel, load_generator, read_weights, save_generator
+from pipeline.models.weights import METADATA, fold_to_one_channel, load_generator, read_weights, save_generator
 from pipeline.steps import convert_weights
 from tests.known import graph_of, known_file
 
@@ -132,6 +132,10 @@ def test_a_layer_that_does_not_fit_is_named(tmp_path):
     save_file(state, tmp_path / "b.safetensors")
     with pytest.raises(UserError, match=r"'conv_hr\.weight' is missing"):
         read_weights(tmp_path / "b.safetensors", network)
+    broken = {**network.state_dict(), "conv_last.bias": torch.tensor([torch.nan])}
+    save_file(broken, tmp_path / "c.safetensors")
+    with pytest.raises(UserError, match=r"'conv_last\.bias' contains NaN"):
+        read_weights(tmp_path / "c.safetensors", network)
 
 
 class Malicious:
@@ -217,7 +221,12 @@ def test_a_file_of_another_version_is_refused(tmp_path, record):
     ("described", "reason"),
     [
         (None, "is not a generator of BrainSR"),
-        ({"blocks": 1, "width": 8}, "no 'width'"),
+        ("[1]", "is not a generator of BrainSR"),
+        ({"blocks": 1, "width": 8}, "width: Unexpected keyword"),
+        ({"features": -8}, "features: Input should be greater than"),
+        ({"neighbours": -1}, "neighbours: Input should be greater than"),
+        ({"blocks": 10**9}, "blocks: Input should be less than"),
+        ({"along": "rows"}, "along: Input should be 'both' or"),
         ({"architecture": "rrdbnett"}, "did you mean 'rrdbnet'"),
         ({"factor": 5}, "not by 5"),
         ({"blocks": 1, "features": 16, "growth": 4}, r"'conv_first\.weight' has shape \(8, 1, 3, 3\)"),
@@ -226,6 +235,8 @@ def test_a_file_of_another_version_is_refused(tmp_path, record):
 def test_a_file_that_describes_no_generator_is_refused(tmp_path, described, reason):
     path = tmp_path / "other.safetensors"
     metadata = {"network": json.dumps(described), "record": "{}"} if described else {"format": "pt"}
+    if isinstance(described, str):  # under the key of BrainSR
+        metadata = {METADATA: described}
     save_file(small_network().state_dict(), path, metadata=metadata)
     with pytest.raises(UserError, match=rf"other\.safetensors.*{reason}"):
         load_generator(path)

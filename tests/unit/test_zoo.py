@@ -250,6 +250,16 @@ def test_a_baseline_enlarges_within_the_slices(tmp_path, capsys):
     assert Picture.open(tmp_path / "cells_sr.png").size == (128, 128)
 
 
+@pytest.mark.parametrize("content", [None, b"\xff\xfe", b"a: &a [*a]", b"[1, 2]", b"mri-x2: {purpose: none}"])
+def test_a_folder_without_a_table_of_networks_is_named(content, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("BRAINSR_ZOO", str(tmp_path))
+    if content is not None:
+        (tmp_path / "networks.yaml").write_bytes(content)
+    assert main(["networks"]) == 1
+    message = capsys.readouterr().err
+    assert message.startswith("error: ") and f"{tmp_path / 'networks.yaml'}: " in message and message.count("\n") == 1
+
+
 def test_configurations_of_networks_that_ship_are_sound_and_share_their_data():
     runs = {path.stem: read_run(read_yaml(path)) for path in sorted((CHECKOUT / "examples/zoo").glob("*.yaml"))}
     assert {"em-isotropic", "mri-thick", "mri-x2", "mri-x2-fast", "mri-x4", "mri-x4-fast"} <= runs.keys()
