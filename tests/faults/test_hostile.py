@@ -205,8 +205,8 @@ BIDS: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "an entity given twice": (holding("sub-01/anat/sub-01_run-1_run-2_T1w.nii.gz"), ("is not a BIDS name",)),
     "a link out of the folder": (link_out, ("is a link that leads out of the data set",)),
     "a folder that is a link": (folder_out, ("is a link that leads out of the data set",)),
-    "a link to a file that was not fetched": (link_to_nowhere, ("no file that can be read", "datalad get")),
-    "a pipe": (pipe, ("no file that can be read",)),
+    "a link to a file that was not fetched": (link_to_nowhere, ("is not a readable file", "datalad get")),
+    "a pipe": (pipe, ("is not a readable file",)),
 }
 
 

@@ -408,7 +408,7 @@ BROKEN = {
     path_out: "cannot be read as OME-Zarr",
     half_json: "cannot be read as OME-Zarr",
     json_list: "'multiscales' is missing",
-    no_transformation: "is not as OME-NGFF 0.5 wants it",
+    no_transformation: "does not follow OME-NGFF 0.5",
     wrong_axes: "its axes are 'xy'",
     axis_too_many: "in.zarr",
     zero_scale: "each must be above zero",
