@@ -67,7 +67,8 @@ def apply(
             as total_variation or least_squares, which restores thick slices to isotropic voxels or, with --factor,
             enlarges in-plane.
         factor: for baselines: enlarge in-plane, by this factor along rows and columns.
-        plane: plane of the slices; auto chooses the one with the finest resolution, see the log.
+        plane: plane of the slices; auto cuts across the axis with much larger voxels, or else as the
+            series was stacked, or else axially; see the log.
         foreground: head: segment the head from the background; all: use the whole image.
         noise_sigma: noise level as a fraction of the intensity range; by default it is estimated.
         frame: index of a volume of a 4-D image, or of a time point, from 0.

@@ -76,7 +76,7 @@ def bids(
         model: name of a network that ships; generator.safetensors of a trained method; the name of a baseline, such
             as total_variation; or auto, the default: a network that ships is chosen for each image.
         factor: for baselines: enlarge in-plane, by this factor along rows and columns.
-        uncertainty: write uncertainty maps (desc-uncertainty), which takes eight times as long.
+        uncertainty: write uncertainty maps (desc-uncertainty), which takes two to eight times as long.
         force: write results even if they are inconsistent with their inputs.
         device: compute device. With cpu, several images are restored at once, and jobs request no GPU on a cluster.
         memory_mb: memory requested for a job, in MB; every retry requests more.
