@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -224,6 +224,16 @@ def warn_unsupported_fields(path: Path, fields: Mapping[str, str], unsupported: 
     found = [name for name, default in unsupported.items() if fields.get(name, default) != default]
     if found:
         logger.warning("%s: these fields of its header are not used, and results lack them: %s", path, ", ".join(found))
+
+
+def warn_of_assumed_spacing(path: Path, fields: Mapping[str, str], sizes: Sequence[str]) -> None:
+    """Warn about a header without any of the fields `sizes`, which state the voxel size."""
+    if not any(name in fields for name in sizes):
+        logger.warning(
+            "%s: does not state its voxel size; 1 mm along each axis is assumed. If this is wrong, correct the header "
+            "(%s)",
+            *(path, " or ".join(sizes)),
+        )
 
 
 def _check_shape(path: Path, shape: tuple[int, ...], components: int, header: Header) -> None:

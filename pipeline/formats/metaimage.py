@@ -9,7 +9,16 @@ from pathlib import Path
 
 from pipeline.formats import Part
 from pipeline.formats._checks import check_is_file
-from pipeline.formats._itk import Header, ItkHeader, Kind, header_fields, read_itk, warn_unsupported_fields, write_itk
+from pipeline.formats._itk import (
+    Header,
+    ItkHeader,
+    Kind,
+    header_fields,
+    read_itk,
+    warn_of_assumed_spacing,
+    warn_unsupported_fields,
+    write_itk,
+)
 from pipeline.image.image import Image
 
 SUFFIXES = (".mha", ".mhd")
@@ -21,6 +30,7 @@ LAST_FIELD = b"ElementDataFile"
 SAME_FILE = "local"
 SEVERAL = ("list", "%")
 """Values of ElementDataFile that refer to several files."""
+SIZES = ("elementspacing", "elementsize")
 UNSUPPORTED_FIELDS = {
     "comment": "",
     "modality": "MET_MOD_UNKNOWN",
@@ -35,6 +45,7 @@ def read(path: Path, part: Part = Part()) -> Image:
     check_is_file(path)
     fields, length = _fields(path)
     image = read_itk(path, part, KIND, _header(path, fields, length))
+    warn_of_assumed_spacing(path, fields, SIZES)
     warn_unsupported_fields(path, fields, UNSUPPORTED_FIELDS)
     return image
 

@@ -12,7 +12,16 @@ from pathlib import Path
 from pipeline.errors import UserError
 from pipeline.formats import Part
 from pipeline.formats._checks import check_is_file
-from pipeline.formats._itk import Header, ItkHeader, Kind, header_fields, read_itk, warn_unsupported_fields, write_itk
+from pipeline.formats._itk import (
+    Header,
+    ItkHeader,
+    Kind,
+    header_fields,
+    read_itk,
+    warn_of_assumed_spacing,
+    warn_unsupported_fields,
+    write_itk,
+)
 from pipeline.formats._volumes import SPATIAL_AXES
 from pipeline.image.image import Image
 
@@ -30,6 +39,7 @@ NO_SPACING = "nan"
 SEVERAL = ("list", "%")
 """Markers of several files in the field "data file"."""
 SKIPS = ("line skip", "lineskip", "byte skip", "byteskip")
+SIZES = ("spacings", "space directions")
 UNSUPPORTED_FIELDS = {"measurement frame": "", "sample units": "", "sampleunits": "", "thicknesses": ""}
 
 logger = logging.getLogger(__name__)
@@ -49,6 +59,7 @@ def read(path: Path, part: Part = Part()) -> Image:
             path,
             space or "is not stated",
         )
+    warn_of_assumed_spacing(path, fields, SIZES)
     warn_unsupported_fields(path, fields, UNSUPPORTED_FIELDS)
     return image
 

@@ -202,6 +202,13 @@ def test_records_of_another_version_are_refused(tmp_path: Path, change: Callable
         read_image(path)
 
 
+def test_a_scan_in_place_of_a_volume_of_a_run_is_not_to_be_deleted(tmp_path: Path) -> None:
+    path = tmp_path / "scan.nii.gz"
+    path.write_bytes(b"a scan")
+    with pytest.raises(UserError, match=r"scan\.nii\.gz: is no volume of a run; name a file \.safetensors"):
+        read_image(path)
+
+
 def test_a_view_that_is_not_contiguous_is_stored_in_its_own_order(tmp_path: Path) -> None:
     image = an_image()
     turned = image.with_data(image.data.transpose(2, 0, 1)[::-1], masks={})

@@ -349,6 +349,22 @@ def test_keys_and_values_are_kept_and_what_is_lost_is_named(tmp_path: Path, capl
     assert "results lack them: comment, modality, elementtointensityfunctionslope" in caplog.text
 
 
+@pytest.mark.parametrize("stated", [False, True])
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_voxel_size_that_is_not_stated_is_named(
+    ending: str, stated: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source, data = tmp_path / f"a{ending}", numbers(SHAPE, "int16")
+    if ending == ".mha":
+        size = "\nElementSpacing = 1 1 1" if stated else ""
+        meta(source, f"ElementType = MET_SHORT{size}", data.tobytes(order="F"))
+    else:
+        size = "\nspacings: 1 1 1" if stated else ""
+        nrrd(source, f"dimension: 3\nsizes: 6 7 5{size}", data)
+    assert format_of(source).read(source).spacing == (1, 1, 1)
+    assert ("does not state its voxel size" in caplog.text) is not stated
+
+
 @pytest.mark.parametrize(("unit", "factor"), [("um", 1e-3), ("mm", 1.0), ("m", 1e3), ("µm", 1e-3)])
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_lengths_in_other_units_become_millimetres(

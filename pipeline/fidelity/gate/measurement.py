@@ -38,6 +38,8 @@ def read_measurement(
     """
     if path.name.endswith(SUFFIX):
         return read_image(path, LowResolutionImage)
+    if not path.exists():
+        raise UserError(f"{path}: there is no such file.")
     if model is None:
         raise UserError(
             f"--forward-model: {path} does not record its forward model; give the .forward.json of a volume that was "

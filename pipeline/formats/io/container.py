@@ -185,6 +185,8 @@ def _open(path: Path) -> Any:
     try:
         return safe_open(path, framework="numpy")
     except (OSError, SafetensorError) as error:
+        if path.suffix != SUFFIX:  # such as a scan, which must not be deleted
+            raise UserError(f"{path}: is no volume of a run; name a file {SUFFIX}, as in results/RUN.") from error
         raise UserError(f"cannot read {path}: {error}. Delete it and run again.") from error
 
 
