@@ -11,6 +11,7 @@ structures continue across slices.
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -92,13 +93,13 @@ class Shape:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, text: str) -> Shape:
-        """Build a shape from the values of `to_json` as JSON; missing ones have their default.
+    def from_json(cls, values: Mapping[str, Any]) -> Shape:
+        """Build a shape from the values of `to_json`; missing ones have their default.
 
         Raises:
             ValidationError: a name is unknown, or a value is out of range.
         """
-        return TypeAdapter(cls).validate_json(text)
+        return TypeAdapter(cls).validate_python(values)
 
     def for_any_ratio(self) -> Shape:
         """Return the shape of a network of any ratio with the same trunk."""

@@ -170,7 +170,7 @@ def load_generator(path: Path) -> Generator:
     """
     try:
         metadata = read_metadata(path)
-        shape = metadata["network"]
+        shape = json.loads(metadata["network"])
     except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise UserError(
             f"{path}: is not a generator of BrainSR ({_reason(error)}). Give the generator.safetensors of a trained "

@@ -62,8 +62,10 @@ def _changes(network: Generator, one: Excerpt) -> list[float]:
     foreground = np.take(one.reference.masks["foreground"], chosen, one.slice_axis)
 
     def restored(background: Background | None) -> NDArray[np.float32]:
-        settings = (one.model.whole_factors, one.slice_axis, DURING_TRAINING, one.model.noise_sigma)
-        volume = restore_volume(network, slices, *settings, background=background)
+        # Tiles of the padded slices would change the foreground as well.
+        settings = DURING_TRAINING.model_copy(update={"tile_lr": max(slices.shape)})
+        arguments = (one.model.whole_factors, one.slice_axis, settings, one.model.noise_sigma)
+        volume = restore_volume(network, slices, *arguments, background=background)
         return crop_to(volume[inside], foreground.shape)[foreground]
 
     whole = restored(None)
