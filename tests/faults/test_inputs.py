@@ -212,7 +212,7 @@ def test_a_folder_where_the_output_should_be_is_named(tmp_path: Path) -> None:
     volume, outputs = whole_volume(tmp_path), tmp_path / "degraded"
     (outputs / "head.safetensors").mkdir(parents=True)
     message = the_message(degrade(volume, outputs))
-    assert "a folder of this name" in message
+    assert "a folder has this name" in message
     assert [path.name for path in outputs.iterdir()] == ["head.safetensors"]
 
 

@@ -375,7 +375,7 @@ def test_the_reference_written_as_a_prediction_is_the_reference(tmp_path: Path) 
 
 def test_other_tiff_files_are_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "x.tiff", np.zeros((2, 9, 9), np.uint8))
-    with pytest.raises(UserError, match="no stack of pictures"):
+    with pytest.raises(UserError, match="is not a stack of pictures"):
         tiff_stack.read(tmp_path / "x.tiff")
     (tmp_path / "y.tiff").write_bytes(b"no TIFF")
     with pytest.raises(UserError, match="cannot be read as TIFF"):
@@ -434,7 +434,7 @@ def test_near_duplicates_are_found_and_left_out_of_the_later_split(tmp_path: Pat
 
 def test_another_table_is_not_taken_for_one_of_near_duplicates(tmp_path: Path) -> None:
     (tmp_path / "x.csv").write_text("picture,volume\n")
-    with pytest.raises(UserError, match="no table of near-duplicates"):
+    with pytest.raises(UserError, match="is not a table of near-duplicates"):
         excluded_pictures(tmp_path / "x.csv", "s")
 
 

@@ -415,7 +415,7 @@ def test_mistakes_are_reported_before_any_work_is_done(tmp_path, network):
     store = write_store(tmp_path / "in.zarr", micrograph((100, 90)), "yx")
     mistakes = {
         "ends in .ome.tiff or .ome.tif": lambda: restored(network, source, tmp_path / "out.zarr"),
-        "a folder of this name": lambda: restored(network, source, tmp_path / "folder.tiff"),
+        "a folder has this name": lambda: restored(network, source, tmp_path / "folder.tiff"),
         "is not a zarr": lambda: restored(network, store, tmp_path / "data.zarr"),
         "there is no channel 2": lambda: restored(network, source, tmp_path / "out.tiff", part=Part(channel=2)),
         "frame 1 is out of range; valid: 0": lambda: restored(

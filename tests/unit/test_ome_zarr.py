@@ -279,7 +279,7 @@ def test_what_stood_there_is_replaced_whole_and_nothing_else_is_touched(tmp_path
         write(precious, image)
     assert (precious / "thesis.tex").read_text() == "years"
     (tmp_path / "folder.zarr.zip").mkdir()
-    with pytest.raises(UserError, match="a folder of this name"):
+    with pytest.raises(UserError, match="a folder has this name"):
         write(tmp_path / "folder.zarr.zip", image)
     with pytest.raises(UserError, match="read from another format"):
         write(tmp_path / "other.zarr", replace(image, header=FileHeader(format="nifti")))

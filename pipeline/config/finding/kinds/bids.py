@@ -343,7 +343,7 @@ class Search:
             taken = len(self.items)
             yield f"{taken} image{'s' if taken != 1 else ''} taken; left out: {self._counts()}"
         if self.dataset.suffix in NO_INTENSITIES:
-            yield f"images *_{self.dataset.suffix} hold {NO_INTENSITIES[self.dataset.suffix]}, and no intensities"
+            yield f"images *_{self.dataset.suffix} contain {NO_INTENSITIES[self.dataset.suffix]}, not intensities"
         for what, count in self.sizes.items():
             yield f"{count} image{'s have' if count != 1 else ' has'} {what}"
         varied = self._varied() if self.dataset.suffix not in MICROSCOPY_SUFFIXES else []
