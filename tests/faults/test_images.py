@@ -252,7 +252,7 @@ BROKEN: dict[str, tuple[str, Callable[[Path], Any], str]] = {
     "archive that claims too much": ("x.zip", lying_archive, f"the limit is {LIMIT_BYTES}"),
     "archive with a password": ("x.zip", locked_archive, "encrypted"),
     "pictures of two sizes": (
-        "x.zip", lambda p: write_zip(p, {"1.png": png(PICTURE), "2.png": png(PICTURE[1:])}), "are of different size"),
+        "x.zip", lambda p: write_zip(p, {"1.png": png(PICTURE), "2.png": png(PICTURE[1:])}), "have different size"),
     "pictures of two depths": (
         "x.zip", lambda p: write_zip(p, {"1.png": png(PICTURE), "2.png": png(numbers((9, 9), "uint16"))}), "different"),
     "pictures with a broken one": (
