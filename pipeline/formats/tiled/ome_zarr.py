@@ -106,7 +106,7 @@ def check_output(path: Path) -> None:
     """
     is_zip = path.name.lower().endswith(ZIPPED)
     if path.exists() and path.is_dir() == is_zip:
-        raise UserError(f"cannot write {path}: a {'folder' if is_zip else 'file'} of this name exists.")
+        raise UserError(f"cannot write {path}: a {'folder' if is_zip else 'file'} has this name.")
     if path.is_dir() and any(path.iterdir()) and not any((path / name).is_file() for name in DESCRIPTIONS):
         raise UserError(f"cannot write {path}: a folder that is not a zarr exists there; choose another name.")
 

@@ -126,7 +126,7 @@ def check_output(path: Path) -> None:
         UserError: a folder is there.
     """
     if path.is_dir():
-        raise UserError(f"cannot write {path}: a folder of this name exists.")
+        raise UserError(f"cannot write {path}: a folder has this name.")
 
 
 def deliver(levels: Path, image: TiledImage, factors: Factors, processing: Mapping[str, Any], output: Path) -> None:
