@@ -45,19 +45,12 @@ from tests.small_training import tiny_generator
 from tests.unit.test_ome_zarr import described, pixels, transformations, write_store
 from tests.unit.test_tiff_kinds import plane_of, write_set
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 GIB = 2**30
 SMALL = Infer(tile_lr=64, overlap_lr=16, noise_sigma=0.02, threads=1, backend="torch", force=True)
 UM = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.25, "PhysicalSizeXUnit": "µm", "PhysicalSizeYUnit": "µm"}
 OME = "{http://www.openmicroscopy.org/Schemas/OME/2016-06}"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Use one thread: small tiles are computed faster without synchronisation."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

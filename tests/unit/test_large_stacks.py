@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from pipeline.config.sections import Extract, Infer
@@ -27,20 +26,13 @@ from tests.small_training import any_ratio_generator, tiny_generator
 from tests.unit.test_large import micrograph, whole, write_tiff
 from tests.unit.test_ome_zarr import transformations, write_store
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 THICK = Part(voxel_um=(0.004, 0.004, 0.0127))
 """Sections 3.175 times as far apart as the pixels; 12 of them cover 38.1 voxels of the result."""
 SECTIONS, FINE = 12, 38
 GIVEN = Infer(noise_sigma=0.02, threads=1, backend="torch")
 BLOCK_SIDE = 40
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """Use one thread: small tiles are computed faster without synchronisation."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
