@@ -371,6 +371,12 @@ def test_mistakes_are_one_message_and_nothing_is_written(tmp_path, capsys, make,
     assert sorted(tmp_path.iterdir()) == before
 
 
+def test_the_name_of_the_output_is_checked_before_scans_are_registered(tmp_path, capsys):
+    paths = far_apart(tmp_path)
+    assert main(["combine", *map(str, paths), "--output", str(tmp_path / "sr.tif")]) == 1
+    assert "sr.tif: the image came as nifti" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_copies_and_grids_beside_the_head_are_refused(tmp_path, capsys):
     paths = saved(tmp_path, stacks()[:2])
     copy = tmp_path / "copy.nii.gz"

@@ -173,7 +173,7 @@ def test_sidecars_of_a_data_set_are_inherited(tmp_path: Path, monkeypatch: pytes
 
 def test_slices_farther_apart_than_any_protocol_are_one_message(tmp_path: Path) -> None:
     image = nifti.read(write_nifti(tmp_path / "scan.nii", HEAD, ras_affine((1000, 1000, 4000))))
-    with pytest.raises(UserError, match=r"slices are 4000 mm apart; at most 50 mm are plausible"):
+    with pytest.raises(UserError, match=r"slices are 4000 mm thick; at most 50 mm are plausible"):
         resolved_profile(image, None, "scan.nii")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +64,7 @@ def combine_files(
     for source in sources:
         check_target(source.path, output)
     given = read_grid(like) if like else None
-    scans = read_scans(sources, move=settings.motion)
+    scans = read_scans(sources, move=settings.motion, check_first=partial(_target, output=output))
     target = _target(scans[0].image, output)
     grid = given or _grid(scans[0].image, settings, [min(scan.image.spacing) for scan in scans])
     inputs = {

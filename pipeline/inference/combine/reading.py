@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -51,12 +51,15 @@ class Source:
     sidecars: tuple[str, ...] = ()
 
 
-def read_scans(sources: Sequence[Source], *, move: bool = True) -> tuple[Scan, ...]:
+def read_scans(
+    sources: Sequence[Source], *, move: bool = True, check_first: Callable[[Image], object] | None = None
+) -> tuple[Scan, ...]:
     """Read scans of one head, and register them to the first one.
 
     Args:
         sources: two or more scans.
         move: register the scans; otherwise their positions are those of the files.
+        check_first: called with the first image before the other scans are read and registered, which takes long.
 
     Raises:
         UserError: there is only one scan, a file cannot be read, has no voxel size in mm or several volumes, or the
@@ -71,6 +74,9 @@ def read_scans(sources: Sequence[Source], *, move: bool = True) -> tuple[Scan, .
     for source in tqdm(sources, "reading and registering scans", disable=None):
         with about(str(source.path)):
             scan = _read(source)
+        if not scans and check_first:
+            check_first(scan.image)
+        with about(str(source.path)):
             if scans and move:
                 found = register(scans[0].image, scan.image)
                 scan = scan.moved(found.transform)
