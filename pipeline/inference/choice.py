@@ -12,6 +12,7 @@ from pipeline.errors import UserError
 from pipeline.image.image import Image
 from pipeline.image.lengths import lengths_in_words, voxels_in_words
 from pipeline.image.plane import THICK, is_section_stack, thick_axis
+from pipeline.models.generator import is_fast
 from pipeline.models.zoo import checked_weights
 from pipeline.physics.parameters import is_out_of_range
 from pipeline.tables.network_gains import ANY_CONTRAST, NetworkGain
@@ -94,6 +95,8 @@ def choose_weights(image: Image, name: str) -> Weights:
         "%s: network %s (%s; trained on %s), since this is %s",
         *(name, chosen, network.enlargement(), network.network.trained_on, kind),
     )
+    if faster := _faster(network):
+        logger.info("%s: for much shorter computation: --model %s", name, " or ".join(faster))
     return Weights(checked_weights(chosen), chosen, network)
 
 
@@ -105,6 +108,18 @@ def _smallest(modality: Modality, direction: str) -> tuple[str, ShippedNetwork] 
         if (one.modality, one.direction) == (modality, direction)
     ]
     return min(fitting, key=lambda pair: pair[1].factor or 0, default=None)
+
+
+def _faster(network: ShippedNetwork) -> list[str]:
+    """Return the names of fast networks for the same images and enlargement, if the network itself is not fast."""
+    if is_fast(network.network.architecture):
+        return []
+    return [
+        name
+        for name, one in shipped_networks().items()
+        if (one.modality, one.direction, one.factor) == (network.modality, network.direction, network.factor)
+        and is_fast(one.network.architecture)
+    ]
 
 
 def log_measured_gain(

@@ -135,7 +135,7 @@ class Generator(nn.Module):
     @property
     def is_fast(self) -> bool:
         """Whether the network is meant for computers without a GPU."""
-        return getattr(plugins.load(ARCHITECTURES, self.shape.architecture), "IS_FAST", False)
+        return is_fast(self.shape.architecture)
 
     def for_slices(self, slices: SliceSampling) -> Generator:
         """Return this network for slices of a given spacing and thickness; networks with a fixed factor ignore them."""
@@ -225,6 +225,11 @@ def with_inputs(generator: Generator, *, noise_map: bool, neighbours: int) -> Ge
     wider[:, maps : maps + weight.shape[1] - slices] = weight[:, slices:]
     extended.network.load_state_dict({**state, FIRST_WEIGHT: wider})
     return extended.to(weight.device).train(generator.training)
+
+
+def is_fast(architecture: str) -> bool:
+    """Return whether networks of an architecture are meant for computers without a GPU."""
+    return getattr(plugins.load(ARCHITECTURES, architecture), "IS_FAST", False)
 
 
 def enlarging_by(generator: Generator, shape: Shape) -> Generator:

@@ -20,6 +20,8 @@ from pipeline.config.load import read_run, read_yaml
 from pipeline.config.shipped import shipped_networks
 from pipeline.errors import UserError
 from pipeline.files import sha256_of
+from pipeline.formats import Part, format_of
+from pipeline.inference.choice import choose_weights
 from pipeline.inference.onnx_export import largest_difference
 from pipeline.models.calibration import Calibration, write_calibration
 from pipeline.models.error_intervals import ErrorIntervals, LevelScale
@@ -46,7 +48,7 @@ def ship(
     """Add a network with random weights to the networks that ship."""
     network = tiny_generator(factor=factor, **changes)
     domain = TrainingDomain(noise_sigma=(0.0, 0.06), voxel_mm=(1.0, 2.5), foreground_quantiles=((0.9, 1.0),))
-    direction = "through_plane" if changes else "in_plane"
+    direction = "through_plane" if "along" in changes else "in_plane"
     network.record = NetworkRecord(direction=direction, domain=domain)
     method = folder / "results" / name / "models" / "rrdb_l1"
     method.mkdir(parents=True, exist_ok=True)
@@ -161,6 +163,10 @@ def test_a_network_is_chosen_by_the_image_and_says_where_it_does_not_help(zoo, t
     assert refuted.endswith("--model total_variation --factor 2")
     assert any("FLAIR" in one and "measured gain" in one and "+1.00 dB" in one for one in messages)
     assert any("contrast is unusual: the 10 % quantile" in one for one in messages)
+    assert not any("shorter computation" in one for one in messages)
+    ship(tmp_path, "mri-x2-fast", architecture="fast_edsr")
+    assert choose_weights(format_of(path).read(path, Part()), path.name).name == "mri-x2"
+    assert caplog.messages[-1].endswith("for much shorter computation: --model mri-x2-fast")
     thick = scan(tmp_path / "thick.nii.gz", (1.0, 1.0, 4.0))
     message = mistake(capsys, thick)
     assert "thick slices" in message and "--model total_variation" in message
