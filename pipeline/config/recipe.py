@@ -85,6 +85,9 @@ class Recipe(Section):
     """residual blocks of a network trained from scratch"""
     features: Annotated[int, Field(ge=1, le=512)] = 64
     """feature channels of a network trained from scratch"""
+    keep_blocks: Annotated[int, Field(ge=1, le=23)] | None = None
+    """number of residual blocks, the first ones, of the initial network that are kept: fewer are faster but less
+    accurate, in part regained by training with the initial network as teacher; null keeps all"""
     noise_map: bool = True
     """provide the noise level as an additional input channel"""
     noise_sigma_range: Annotated[tuple[Fraction, Fraction] | None, Field()] = (0.0, 0.06)
@@ -159,6 +162,8 @@ class Recipe(Section):
             raise ValueError("teacher: requires the loss term `distillation`, and the term requires a teacher")
         if self.dial and self.starts_from == SCRATCH:
             raise ValueError("dial: not available for a network trained from scratch, which has no initial network")
+        if self.keep_blocks and self.starts_from == SCRATCH:
+            raise ValueError("keep_blocks: shortens an initial network; for one trained from scratch set blocks")
         self._check_any_ratio()
         return self
 

@@ -112,13 +112,13 @@ def _smallest(modality: Modality, direction: str) -> tuple[str, ShippedNetwork] 
 
 def _faster(network: ShippedNetwork) -> list[str]:
     """Return the names of fast networks for the same images and enlargement, if the network itself is not fast."""
-    if is_fast(network.network.architecture):
+    if is_fast(network.network.architecture, network.network.blocks):
         return []
     return [
         name
         for name, one in shipped_networks().items()
         if (one.modality, one.direction, one.factor) == (network.modality, network.direction, network.factor)
-        and is_fast(one.network.architecture)
+        and is_fast(one.network.architecture, one.network.blocks)
     ]
 
 

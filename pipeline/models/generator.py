@@ -135,7 +135,7 @@ class Generator(nn.Module):
     @property
     def is_fast(self) -> bool:
         """Whether the network is meant for computers without a GPU."""
-        return is_fast(self.shape.architecture)
+        return is_fast(self.shape.architecture, self.shape.blocks)
 
     def for_slices(self, slices: SliceSampling) -> Generator:
         """Return this network for slices of a given spacing and thickness; networks with a fixed factor ignore them."""
@@ -227,9 +227,28 @@ def with_inputs(generator: Generator, *, noise_map: bool, neighbours: int) -> Ge
     return extended.to(weight.device).train(generator.training)
 
 
-def is_fast(architecture: str) -> bool:
-    """Return whether networks of an architecture are meant for computers without a GPU."""
-    return getattr(plugins.load(ARCHITECTURES, architecture), "IS_FAST", False)
+def is_fast(architecture: str, blocks: int) -> bool:
+    """Return whether networks of an architecture with this number of blocks are meant for computers without a GPU."""
+    return blocks <= getattr(plugins.load(ARCHITECTURES, architecture), "MAX_FAST_BLOCKS", 0)
+
+
+def shortened(generator: Generator, blocks: int) -> Generator:
+    """Return a network with the first residual blocks of another one; it needs training.
+
+    Args:
+        generator: the network.
+        blocks: number of blocks that are kept.
+
+    Raises:
+        UserError: the network has fewer blocks.
+    """
+    if blocks > generator.shape.blocks:
+        raise UserError(f"keep_blocks: {blocks}, but the initial network has {generator.shape.blocks} blocks.")
+    shorter = Generator(replace(generator.shape, blocks=blocks))
+    shorter.record = generator.record
+    state = generator.network.state_dict()
+    shorter.network.load_state_dict({name: state[name] for name in shorter.network.state_dict()})
+    return shorter.train(generator.training)
 
 
 def enlarging_by(generator: Generator, shape: Shape) -> Generator:

@@ -17,7 +17,7 @@ from pipeline.config.sections import Train
 from pipeline.errors import UserError, about
 from pipeline.files import sha256_of
 from pipeline.formats.io.container import map_image, map_labels
-from pipeline.models.generator import Generator, Shape, with_inputs
+from pipeline.models.generator import Generator, Shape, shortened, with_inputs
 from pipeline.models.weights import load_generator
 from pipeline.physics.grid import is_isotropic
 from pipeline.physics.low_resolution import LowResolutionImage
@@ -107,6 +107,8 @@ def starting_generator(start: Path | None, recipe: Recipe, factors: tuple[int, i
             f"{start}: is given {generator.shape.neighbours} neighbouring slices on each side; set neighbours: "
             f"{generator.shape.neighbours} in the recipe that starts from it."
         )
+    if recipe.keep_blocks:
+        generator = shortened(generator, recipe.keep_blocks)
     return with_inputs(generator, noise_map=recipe.noise_map, neighbours=recipe.neighbours)
 
 

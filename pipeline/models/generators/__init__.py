@@ -7,6 +7,6 @@ Its first and last convolution are named `conv_first` and `conv_last` and are no
 channels can be folded or added by changing these two alone. The blocks of its trunk are a `Sequential` named `body`,
 and use no random numbers.
 
-An optional constant `IS_FAST = True` marks networks for computers without a GPU: by default, `brainsr apply` computes
-them once, without an uncertainty map.
+Networks of at most `MAX_FAST_BLOCKS` blocks, an optional constant, are meant for computers without a GPU: by default,
+`brainsr apply` computes them once, without an uncertainty map.
 """

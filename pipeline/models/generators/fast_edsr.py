@@ -24,7 +24,8 @@ from pipeline.errors import UserError
 from pipeline.models.generator import Shape
 from pipeline.models.pixel_unshuffle import unshuffled
 
-IS_FAST = True
+MAX_FAST_BLOCKS = 32
+"""Number of blocks up to which a network is meant for computers without a GPU."""
 FACTORS = (1, 2, 3, 4, 8)
 UNSHUFFLE = 2
 """Factor of the pixel-unshuffle."""

@@ -18,6 +18,9 @@ from pipeline.errors import UserError
 from pipeline.models.generator import Shape
 from pipeline.models.pixel_unshuffle import unshuffled
 
+MAX_FAST_BLOCKS = 1
+"""Number of blocks up to which a network is meant for computers without a GPU."""
+
 RESIDUAL_SCALE = 0.2
 """Residuals are scaled down before they are added, which keeps deep stacks stable (section 3.1 of the paper)."""
 
