@@ -119,8 +119,8 @@ def _checked(profile: SliceProfile, sizes: tuple[float, ...], name: str) -> Slic
     """Check that a profile is plausible, and log it."""
     if profile.thickness_mm > MAX_THICKNESS_MM:
         raise UserError(
-            f"{name}: its slices are {profile.thickness_mm:.4g} mm thick; at most {MAX_THICKNESS_MM:g} mm are plausible. "
-            "Correct the thickness, or the voxel size or the unit of length in its header."
+            f"{name}: its slices are {profile.thickness_mm:.4g} mm thick; at most {MAX_THICKNESS_MM:g} mm are "
+            "plausible. Correct the thickness, or the voxel size or the unit of length in its header."
         )
     logger.info("%s: %s", name, profile.describe(sizes[profile.axis_of(sizes)]))
     return profile
