@@ -185,6 +185,8 @@ def _origin(recipe: Recipe, source: Source, start: NetworkRecord | None) -> list
     if recipe.starts_from != PRETRAINED and earlier.get("starts_from") == SCRATCH:
         return [f"- Initial weights: the method {recipe.starts_from}, which was initialised with random weights"]
     before = f"the method {recipe.starts_from}, which was initialised with " if recipe.starts_from != PRETRAINED else ""
+    if recipe.keep_blocks:
+        before = f"the first {recipe.keep_blocks} of the residual blocks of {before}"
     return [
         f"- Initial weights: {before}{source.title}; trained on {_trained_on(source)}",
         *_terms_of_weights(source, "initial weights"),

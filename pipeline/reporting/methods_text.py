@@ -265,6 +265,7 @@ def _training_sentences(record: Provenance, method: str, books: Bibliography) ->
     if recipe is None:
         return f"{sentence}. "
     start = "from scratch" if recipe.starts_from == SCRATCH else f"from {_quoted(recipe.starts_from)}"
+    start += f", with the first {recipe.keep_blocks} of its residual blocks," if recipe.keep_blocks else ""
     resolution = "low" if recipe.ratio_range is None else "high"
     return (
         f"{sentence}. It was trained {start} for {recipe.steps} steps with Adam{books.cite('adam')}, "

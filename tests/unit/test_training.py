@@ -491,6 +491,19 @@ def test_initial_weights_with_a_noise_map_are_rejected_by_a_recipe_without_one(t
         starting_generator(tmp_path / "told.safetensors", tiny_recipe(noise_map=False), (4, 4))
 
 
+def test_a_shortened_network_keeps_the_first_blocks(tmp_path):
+    whole = tiny_generator(blocks=3)
+    save_generator(tmp_path / "whole.safetensors", whole)
+    short = starting_generator(tmp_path / "whole.safetensors", tiny_recipe(keep_blocks=1), (4, 4))
+    assert (short.shape.blocks, short.is_fast, whole.is_fast) == (1, True, False)
+    for name, tensor in short.network.state_dict().items():
+        assert torch.equal(tensor, whole.network.state_dict()[name])
+    with pytest.raises(UserError, match="keep_blocks: 4, but the initial network has 3 blocks"):
+        starting_generator(tmp_path / "whole.safetensors", tiny_recipe(keep_blocks=4), (4, 4))
+    with pytest.raises(ValueError, match="keep_blocks: shortens an initial network"):
+        tiny_recipe(keep_blocks=1, starts_from="scratch")
+
+
 def test_a_noise_map_is_added_to_initial_weights_without_effect(tmp_path):
     plain = tiny_generator(noise_map=False)
     save_generator(tmp_path / "plain.safetensors", plain)
