@@ -78,7 +78,7 @@ def main() -> None:
             table = pd.DataFrame([row for name, one in results.items() for row in measured(head, one, name)])
             means = table.groupby("method")[list(METRICS)].mean()
             best = {name: best_baseline(means, name) for name in METRICS}
-            words = [f"\n## {head.id}, {sigma:.0%} noise, {len(head.block.foreground_slices)} slices\n"]
+            words = [f"\n## {head.id}, {100 * sigma:.0f} % noise, {len(head.block.foreground_slices)} slices\n"]
             words += [means.round(3).to_string(), "", "against the best baseline, paired over slices:"]
             networks = [name for name in ("rrdb_l1", "brainsr") if name in means.index]
             words += [

@@ -374,19 +374,21 @@ def calibration_table(training: Path, test: Path) -> str:
         one = np.load(path)
         sigma, spread, error = (_column(one, key) for key in ("sigma", "spread", "error"))
         expected = predicted_error(found, sigma, spread)
-        shares = [f"{np.mean(error <= factors[level] * expected):.1%}" for level in LEVELS]
+        shares = [f"{100 * np.mean(error <= factors[level] * expected):.1f} %" for level in LEVELS]
         correlation = float(stats.spearmanr(expected, error)[0])
         lines.append([path.stem, f"{error.mean():.4f}", f"{expected.mean():.4f}", *shares, f"{correlation:.2f}"])
     a, b = found
     words = (
         f"expected |error| = sqrt(({a:.3f} sigma)^2 + ({b:.3f} spread)^2) from {len(known)} training files; "
-        + ", ".join(f"{level:.0%} of the errors are below {factor:.2f} times that" for level, factor in factors.items())
+        + ", ".join(
+            f"{100 * level:.0f} % of the errors are below {factor:.2f} times that" for level, factor in factors.items()
+        )
     )
     header = [
         "head and setting",
         "mean |error|",
         "expected",
-        *(f"within {one:.0%}" for one in LEVELS),
+        *(f"within {100 * one:.0f} %" for one in LEVELS),
         "rank correlation",
     ]
     return f"## Calibration of the uncertainty map\n\n{words}\n\n{table(header, lines)}"

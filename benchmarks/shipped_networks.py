@@ -191,14 +191,14 @@ def gains_tables(measured: Measured, study: Setting) -> str:
             found = {(r, m): gain(values, r, m) for r in ("foreground", "interior") for m in ("psnr", "ssim")}
             psnr = found["foreground", "psnr"]
             cells = [one.text(2 if metric == "psnr" else 3) for (_, metric), one in found.items()]
-            lines.append([name, len(psnr.differences), f"{factor:g}", f"{sigma:.0%}", psnr.baseline, *cells])
+            lines.append([name, len(psnr.differences), f"{factor:g}", f"{100 * sigma:.0f} %", psnr.baseline, *cells])
     unseen = ["contrast", "GMSD", "HaarPSI"]
     rows = [
         [name, gain(v, "interior", "gmsd", lower_is_better=True).text(4), gain(v, "interior", "haarpsi").text(3)]
         for name, v in measured[study].items()
     ]
     lost = min(min(gain(v, "foreground", "psnr").differences) for v in measured[study].values())
-    where = f"factor {study.factor:g}, {study.sigma:.0%} noise"
+    where = f"factor {study.factor:g}, {100 * study.sigma:.0f} % noise"
     return "\n\n".join(
         [
             "Network minus best baseline of each image (dB; SSIM), mean [95 % interval over persons]:",
@@ -216,7 +216,7 @@ def means_table(measured: Measured, study: Setting) -> str:
     chosen: Any = rows[(rows["region"] == "foreground") & (rows["metric"] == "psnr")]
     persons = chosen.pivot_table(index="subject", columns="method", values="value")
     lines = [[method, interval(list(persons[method].items()))] for method in persons]
-    title = f"PSNR over the foreground in dB, {name}, factor {study.factor:g}, {study.sigma:.0%} noise:"
+    title = f"PSNR over the foreground in dB, {name}, factor {study.factor:g}, {100 * study.sigma:.0f} % noise:"
     return f"{title}\n\n" + table(["method", "PSNR"], lines)
 
 
@@ -240,8 +240,8 @@ def structures_table(folder: Path) -> str:
             row["method"],
             row["subjects"],
             row["inserted"],
-            f"{row['rate']:.1%}",
-            f"{row['false_alarm_rate']:.1%}",
+            f"{100 * row['rate']:.1f} %",
+            f"{100 * row['false_alarm_rate']:.1f} %",
             "" if np.isnan(row["diff"]) else _points(row, "diff"),
             "" if np.isnan(row["net_diff"]) else _points(row, "net_diff"),
         ]

@@ -143,7 +143,7 @@ def lines(table: pd.DataFrame, keys: list[str]) -> Iterator[str]:
         ]
         yield (
             f"| {' | '.join(cells)} | {part['ratio'].mean():.3f} | {low:.3f} to {high:.3f} | {part['ratio'].std():.3f} "
-            f"| {near:.0%} | {part['reliable'].mean():.0%} |"
+            f"| {100 * near:.0f} % | {100 * part['reliable'].mean():.0f} % |"
         )
 
 
