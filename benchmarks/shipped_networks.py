@@ -295,7 +295,7 @@ def network_gains(name: str, measured: Measured) -> Iterator[NetworkGain]:
                 voxel_max=largest * high,
                 sigma_min=levels[sigma][0],
                 sigma_max=levels[sigma][1],
-                persons=len(psnr.differences),
+                subjects=len(psnr.differences),
                 baseline=psnr.baseline,
                 psnr_gain=psnr.mean,
                 ci_low=ci_low,

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 
 from pipeline.config.shipped import ShippedNetwork, shipped_networks
+from pipeline.image.lengths import range_in_words
 from pipeline.tables.network_gains import NetworkGain, span
 
 WIDTH = 100
@@ -20,9 +21,9 @@ def networks() -> None:
     """List the networks that ship, and what they are for.
 
     `brainsr apply` chooses one for the image; --model NAME selects one. They can also initialise a training
-    (train.initial_weights). Gains are mean differences in PSNR from the best tuned baseline, over persons who are not
-    in the training data, with 95 % intervals over persons. Voxel sizes are those along the enlarged axes, before the
-    restoration; noise is given as a percentage of the intensity range.
+    (train.initial_weights). Gains are mean differences in PSNR from the best tuned baseline, over subjects (persons
+    or specimens) that are not in the training data, with 95 % intervals over subjects. Voxel sizes are those along the
+    enlarged axes, before the restoration; noise is given as a percentage of the intensity range.
     """
     known = shipped_networks()
     sys.stdout.write("\n".join(described(name, one) for name, one in known.items()) if known else NONE)
@@ -43,11 +44,11 @@ def described(name: str, network: ShippedNetwork) -> str:
 
 def gain_table(gains: Sequence[NetworkGain]) -> list[str]:
     """Return the measured gains as the lines of a table."""
-    heads = ("images", "factor", "voxels, mm", "noise, %", "persons", "gain, dB", "over")
+    heads = ("images", "factor", "voxels", "noise, %", "subjects", "gain, dB", "over")
     rows = [
         (
-            *(row.contrast, span(row.factor_min, row.factor_max), span(row.voxel_min, row.voxel_max)),
-            *(span(100 * row.sigma_min, 100 * row.sigma_max), str(row.persons), row.gain, row.baseline),
+            *(row.contrast, span(row.factor_min, row.factor_max), range_in_words(row.voxel_min, row.voxel_max)),
+            *(span(100 * row.sigma_min, 100 * row.sigma_max), str(row.subjects), row.gain, row.baseline),
         )
         for row in gains
     ]

@@ -36,6 +36,11 @@ def lengths_in_words(lengths_mm: Sequence[float], between: str = " x ", like: Se
     return f"{between.join(_rounded(length * per_mm) for length in lengths_mm)} {unit}"
 
 
+def range_in_words(low_mm: float, high_mm: float) -> str:
+    """Return a range of lengths in mm as text, such as "32 to 48 nm", or the length if both ends are the same."""
+    return lengths_in_words([low_mm] if low_mm == high_mm else [low_mm, high_mm], " to ")
+
+
 def voxels_in_words(spacing: Sequence[float], unit: str, between: str = " x ") -> str:
     """Return a voxel size as text, such as "0.9 x 0.9 x 5 mm", or "1 x 1 x 1 pixel" where it is unknown.
 

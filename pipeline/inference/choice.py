@@ -145,13 +145,13 @@ def log_measured_gain(
         )
         return
     measured = "; ".join(map(described, rows))
-    # Rows with an interval, so of several persons, outweigh those of single persons.
+    # Rows with an interval, so of several subjects, outweigh those of single subjects.
     decisive = [row for row in rows if row.has_interval] or rows
     lost = [row for row in decisive if not row.is_shown]
     if lost:
         option = "" if weights.shipped.direction == "through_plane" else f" --factor {factor:g}"
         logger.warning(
-            "%s: over persons who are not in its training data, %s showed no gain for images like this one (%s): %s. "
+            "%s: over subjects outside its training data, %s showed no gain for images like this one (%s): %s. "
             "Consider the best baseline: --model %s%s",
             *(name, weights.name, _kind(factor, sigma, voxel_mm), measured, lost[0].baseline, option),
         )

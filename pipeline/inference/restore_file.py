@@ -130,7 +130,7 @@ def restore_file(
             image = _thick_slices(normalised, settings, source.name)
         else:
             image = as_low_resolution(normalised, network.shape.factor, direction_of(network))
-    with_map = _writes_map(network, uncertainty)
+    with_map = _writes_map(network, True if calibration and uncertainty is None else uncertainty)
     count = image.stack.channel_count
     channels = [image.with_data(channel) for channel in split_channels(image.data, count)]
     restore = _restore_thick if any_ratio else _restore_channel

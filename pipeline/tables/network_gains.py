@@ -16,7 +16,7 @@ ANY_CONTRAST = "any"
 
 @dataclass(frozen=True)
 class NetworkGain:
-    """Gain of a network over the best tuned baseline for one kind of image, over persons outside its training data."""
+    """Gain of a network over the best tuned baseline for one kind of image, over subjects outside its training data."""
 
     contrast: Annotated[str, Column(f"contrast as a BIDS suffix, such as T1w, or {ANY_CONTRAST}")]
     factor_min: Annotated[float, Column("lowest enlargement of such images")]
@@ -25,17 +25,17 @@ class NetworkGain:
     voxel_max: Annotated[float, Column("largest voxel of such images along the enlarged axes", "mm")]
     sigma_min: Annotated[float, Column("lowest noise level of such images, as a fraction of the intensity range")]
     sigma_max: Annotated[float, Column("highest noise level of such images, as a fraction of the intensity range")]
-    persons: Annotated[int, Column("number of persons, in no training or validation list")]
+    subjects: Annotated[int, Column("number of persons or specimens, in no training or validation list")]
     baseline: Annotated[str, Column("the best tuned baseline, a module of pipeline.baselines")]
-    psnr_gain: Annotated[float, Column("mean difference of PSNR to the baseline over the persons", "dB")]
-    ssim_gain: Annotated[float, Column("mean difference of SSIM to the baseline over the persons")]
+    psnr_gain: Annotated[float, Column("mean difference of PSNR to the baseline over the subjects", "dB")]
+    ssim_gain: Annotated[float, Column("mean difference of SSIM to the baseline over the subjects")]
     ci_low: Annotated[CiLow, AllowInfNan(True)] = math.nan
     ci_high: Annotated[CiHigh, AllowInfNan(True)] = math.nan
-    """interval of `psnr_gain` over the persons; NaN if there were too few for one"""
+    """interval of `psnr_gain` over the subjects; NaN if there were too few for one"""
 
     @property
     def has_interval(self) -> bool:
-        """Whether there were enough persons for a confidence interval."""
+        """Whether there were enough subjects for a confidence interval."""
         return not math.isnan(self.ci_low)
 
     @property
@@ -51,9 +51,9 @@ class NetworkGain:
 
     @property
     def described(self) -> str:
-        """The gain with its baseline and number of persons, for messages."""
-        persons = "1 person" if self.persons == 1 else f"{self.persons} persons"
-        return f"{self.gain} dB over {self.baseline} ({persons})"
+        """The gain with its baseline and number of subjects, for messages."""
+        subjects = "1 subject" if self.subjects == 1 else f"{self.subjects} subjects"
+        return f"{self.gain} dB over {self.baseline} ({subjects})"
 
 
 def span(low: float, high: float) -> str:

@@ -921,7 +921,7 @@ def test_apply_takes_any_format_and_gives_the_same_back(kind: str, generator: Pa
     before = format_of(path).read(path, part)
     output = tmp_path / f"out{suffix_of(before)}"
     quiet = Infer(noise_sigma=0.01, force=True)
-    restore_file(generator, path, output, part, Extract(), quiet, "cpu")
+    restore_file(generator, path, output, part, Extract(), quiet, "cpu", uncertainty=True)
     after = module_of(before).read(output)
     assert after.data.shape == tuple(size * factor for size, factor in zip(before.data.shape, (4, 4, 1), strict=True))
     assert after.intensity.dtype == before.intensity.dtype

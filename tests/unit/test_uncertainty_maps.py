@@ -342,7 +342,7 @@ def test_apply_writes_intervals_stored_with_the_network_or_given_and_refuses_tho
         assert main(["apply", str(image), "--output", str(output), "--force", *map(str, arguments)]) == 0
         return nib.load(project / f"{name}.uncertainty.nii.gz").get_fdata()  # pyright: ignore
 
-    plain = apply("plain", "--model", weights)
+    plain = apply("plain", "--model", weights, "--uncertainty")
     assert "not calibrated as an error" in caplog.text
     path = project / "calibration.json"
     intervals = fit_intervals([person("a", 1), person("b", 2)])
@@ -352,7 +352,7 @@ def test_apply_writes_intervals_stored_with_the_network_or_given_and_refuses_tho
     network = load_generator(weights)
     network.record = network.record.model_copy(update={"error_intervals": intervals})
     save_generator(project / "shipped.safetensors", network)
-    np.testing.assert_array_equal(apply("stored", "--model", project / "shipped.safetensors"), given)
+    np.testing.assert_array_equal(apply("stored", "--model", project / "shipped.safetensors", "--uncertainty"), given)
     assert given.shape == plain.shape and np.all(given > 0) and not np.allclose(given, plain)
     other = project / "other/generator.safetensors"
     refused = ["--model", str(other), "--calibration", str(path), "--output", str(project / "refused.nii.gz")]

@@ -9,6 +9,7 @@ from cyclopts import App, Parameter
 
 from pipeline.config.shipped import Modality
 from pipeline.console import run_app
+from pipeline.errors import UserError
 
 app = App(
     name="python -m pipeline.models.zoo",
@@ -25,8 +26,8 @@ def add(
     name: str,
     /,
     *,
-    method: Path,
-    config: Path,
+    method: Path | None = None,
+    config: Path | None = None,
     gains: Path | None = None,
     calibration: Path | None = None,
     purpose: str | None = None,
@@ -35,7 +36,7 @@ def add(
     citation: str | None = None,
     modality: Modality | None = None,
 ) -> None:
-    """Write weights, model card and table of a network that ships.
+    """Write weights, model card and table of a network that ships; with --gains alone, only its measured gains.
 
     Texts and the modality remain as they are in the table if they are not given. The folder is that of BrainSR, or
     the one that the environment variable BRAINSR_ZOO names.
@@ -54,8 +55,13 @@ def add(
         citation: citation.
         modality: images that it restores.
     """
-    from pipeline.models.zoo.ship import ship
+    from pipeline.models.zoo.ship import record_gains, ship
 
+    if method is None and config is None and gains is not None:
+        record_gains(name, gains)
+        return
+    if method is None or config is None:
+        raise UserError("--method, --config: required, except for new --gains of a network that ships.")
     ship(
         name,
         method,

@@ -28,6 +28,7 @@ from pipeline.config.shipped import (
 from pipeline.config.sources import Network, Source
 from pipeline.errors import UserError
 from pipeline.files import replacing, sha256_of, write_text
+from pipeline.image.lengths import range_in_words
 from pipeline.models.calibration import intervals_for
 from pipeline.models.card import CAUTION
 from pipeline.models.error_intervals import MAP_LEVEL
@@ -43,6 +44,8 @@ MAX_MEGABYTES = 10
 HEADER = """\
 # The networks that ship, in the order of preference. Written by `python -m pipeline.models.zoo`, see docs/networks.md.
 """
+GAIN, UNCERTAINTY = "## Measured gain", "Uncertainty maps: "
+"""Heading of a model card, and the beginning of the paragraph after the gains."""
 INITIAL = "## Training of the initial network"
 """Beginning of a heading of a model card."""
 ABOUT_TRAINING = (
@@ -133,6 +136,30 @@ def ship(
     write_text(table, _table_text({**networks, name: entry}))
     read_networks.cache_clear()
     logger.info("%s: %s, %.1f MB, %d measured gains", name, weights, weights.stat().st_size / 1e6, len(rows))
+
+
+def record_gains(name: str, gains: Path) -> None:
+    """Write measured gains into table and card of a network that ships.
+
+    Args:
+        name: of the network.
+        gains: CSV file, with the columns of pipeline/tables/network_gains.py.
+
+    Raises:
+        UserError: no such network ships, or the file cannot be read.
+    """
+    table = zoo_folder() / TABLE
+    networks = dict(read_networks(table))
+    if name not in networks:
+        raise UserError(f"no network {name!r} ships; give --method and --config to add it.")
+    rows = tuple(NETWORK_GAINS.read_rows(gains))
+    path = table.with_name(f"{name}.md")
+    before, heading, after = path.read_text(encoding="utf-8").partition(f"{GAIN}\n")
+    _, uncertainty, rest = after.partition(f"\n{UNCERTAINTY}")
+    write_text(path, "\n".join([f"{before}{heading}", *_gain_lines(rows), f"{uncertainty}{rest}"]))
+    write_text(table, _table_text({**networks, name: networks[name].model_copy(update={"gains": rows})}))
+    read_networks.cache_clear()
+    logger.info("%s: %d measured gains", name, len(rows))
 
 
 def _with_intervals(network: Generator, calibration: Path, file: Path, run: Run) -> NetworkRecord:
@@ -251,7 +278,7 @@ def model_card(
         f"- SHA-256 of the weights (half precision): {entry.sha256}",
         f"- Trained on: {entry.network.trained_on}",
         "",
-        "## Measured gain",
+        GAIN,
         "",
         *_gain_lines(entry.gains),
         "",
@@ -278,14 +305,14 @@ def model_card(
 def _gain_lines(gains: Sequence[NetworkGain]) -> list[str]:
     if not gains:
         return ["Not measured."]
-    titles = ("Contrast", "Factor", "Voxel size (mm)", "Noise", "Persons", "Gain (dB)", "SSIM", "Best baseline")
+    titles = ("Contrast", "Factor", "Voxel size", "Noise", "Subjects", "Gain (dB)", "SSIM", "Best baseline")
     rows = [
         (
             row.contrast,
             span(row.factor_min, row.factor_max),
-            span(row.voxel_min, row.voxel_max),
+            range_in_words(row.voxel_min, row.voxel_max),
             span(100 * row.sigma_min, 100 * row.sigma_max) + " %",
-            str(row.persons),
+            str(row.subjects),
             f"{row.psnr_gain:+.2f}" + (f" [{row.ci_low:+.2f}, {row.ci_high:+.2f}]" if row.has_interval else ""),
             f"{row.ssim_gain:+.3f}",
             row.baseline,
@@ -293,8 +320,8 @@ def _gain_lines(gains: Sequence[NetworkGain]) -> list[str]:
         for row in gains
     ]
     return [
-        "Mean difference from the best tuned baseline over persons who were not in the training data, with 95 % "
-        "intervals for at least five persons.",
+        "Mean difference from the best tuned baseline over subjects that were not in the training data, with 95 % "
+        "intervals for at least five.",
         "",
         *(f"| {' | '.join(cells)} |" for cells in (titles, ["---"] * len(titles), *rows)),
     ]
@@ -302,10 +329,10 @@ def _gain_lines(gains: Sequence[NetworkGain]) -> list[str]:
 
 def _uncertainty_line(record: NetworkRecord) -> str:
     if record.error_intervals is None:
-        return "Uncertainty maps: standard deviation over test-time augmentation; not calibrated."
+        return f"{UNCERTAINTY}standard deviation over test-time augmentation; not calibrated."
     persons = ", ".join(record.error_intervals.subjects)
     return (
-        f"Uncertainty maps: half-width of the {100 * MAP_LEVEL:.0f} % prediction interval of each voxel, calibrated on "
+        f"{UNCERTAINTY}half-width of the {100 * MAP_LEVEL:.0f} % prediction interval of each voxel, calibrated on "
         f"the validation persons {persons}."
     )
 
