@@ -79,8 +79,10 @@ def peer(weights: Path, threads: int) -> Callable[[LowResolutionImage], Volume]:
 
 def restored_by(network: Generator, passes: int, image: LowResolutionImage, threads: int) -> Volume:
     """Restore an image as `brainsr apply` does, with a number of passes."""
-    settings = Infer(threads=threads, data_consistency=False, noise_sigma=image.forward_model.noise_sigma)
-    network.record = network.record.model_copy(update={"self_ensemble": passes})
+    sigma = image.forward_model.noise_sigma
+    settings = Infer.model_validate(
+        {"threads": threads, "data_consistency": False, "noise_sigma": sigma, "passes": passes}
+    )
     return restore_uncorrected([network], image, "rician", settings).restored
 
 

@@ -101,7 +101,7 @@ class Gain:
         return f"{mean} [{low:+.{decimals}f}, {high:+.{decimals}f}]"
 
 
-def run_folder(name: str, setting: Setting, study: Setting, cores: int) -> Path:
+def run_folder(name: str, setting: Setting, study: Setting, cores: int, passes: int | None = None) -> Path:
     """Run the workflow for a setting, unless it has been run, and return the folder of its results.
 
     Args:
@@ -109,17 +109,20 @@ def run_folder(name: str, setting: Setting, study: Setting, cores: int) -> Path:
         setting: of the run.
         study: the setting at which structures are inserted and tissues are measured.
         cores: number of cores.
+        passes: forward passes per slice; None for those of the network.
 
     Raises:
         SystemExit: the run failed.
     """
-    run = f"persons-{name}-{setting.factor:g}-{setting.sigma * 100:g}"
+    run = f"persons-{name}-{setting.factor:g}-{setting.sigma * 100:g}{f'-{passes}' if passes else ''}"
     folder = Path("results") / run
     changes: dict[str, object] = {
         "run": run,
         "train": {"initial_weights": name},
         "degrade": {"factor": setting.factor, "noise_sigma": setting.sigma},
     }
+    if passes:
+        changes["infer"] = {"passes": passes}
     if setting != study:
         changes["insertion"] = {"kinds": []}
     direction = shipped_networks()[name].direction
@@ -321,6 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sigmas", type=float, nargs="+", default=[0.01, STUDY_SIGMA, 0.05], help="noise levels")
     parser.add_argument("--factors", type=float, nargs="+", default=[STUDY_FACTOR], help="of networks for any factor")
     parser.add_argument("--gains", type=Path, help="CSV file of gains to write")
+    parser.add_argument("--passes", type=int, choices=(1, 2, 4, 8), help="forward passes per slice")
     parser.add_argument("--cores", type=int, default=2)
     options = parser.parse_args(arguments)
     factor = shipped_networks()[options.network].factor
@@ -328,7 +332,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     factors = options.factors if factor is None else [study.factor]
     # The setting of the studies first, since the others only add to it.
     order = sorted({study, *map(Setting._make, product(factors, options.sigmas))}, key=lambda one: (one != study, one))
-    folders = {setting: run_folder(options.network, setting, study, options.cores) for setting in order}
+    folders = {setting: run_folder(options.network, setting, study, options.cores, options.passes) for setting in order}
     measured = {setting: groups(folder) for setting, folder in sorted(folders.items())}
     tables = [gains_tables(measured, study), means_table(measured, study)]
     tables += [structures_table(folders[study]), tissue_table(folders[study])]

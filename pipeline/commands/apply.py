@@ -22,6 +22,7 @@ def apply(
     plane: PlaneChoice = "auto",
     foreground: Literal["head", "all"] = "head",
     noise_sigma: float | None = None,
+    passes: Literal[1, 2, 4, 8] | None = None,
     frame: int | None = None,
     channel: int | str | None = None,
     series: str | None = None,
@@ -51,7 +52,8 @@ def apply(
     An uncertainty map is written beside the result (OUTPUT.uncertainty.SUFFIX), in the units of the image. For networks
     with calibrated intervals, which are stored with a network that ships or given by --calibration, it is the
     half-width of the 90 % prediction interval of each voxel; for others it is the standard deviation over test-time
-    augmentation by flips and transposes. Fast networks write it only with --uncertainty, since it takes eight passes.
+    augmentation by flips and transposes. Fast networks write it only with --uncertainty, since it takes eight passes,
+    and so do others with --passes.
 
     TIFF and OME-Zarr images with more than 1024 rows or columns, or 8 million pixels, are restored tile by tile, stacks
     of thick sections in blocks of all sections, in memory that hardly depends on rows and columns. An interrupted
@@ -71,6 +73,8 @@ def apply(
             series was stacked, or else axially; see the log.
         foreground: head: segment the head from the background; all: use the whole image.
         noise_sigma: noise level as a fraction of the intensity range; by default it is estimated.
+        passes: forward passes of the network per slice, over flips and transposes, whose results are averaged; by
+            default as many as it was evaluated with, such as 4. --passes 1 is the fastest.
         frame: index of a volume of a 4-D image, or of a time point, from 0.
         channel: index, from 0, or name of a single channel to restore.
         series: image to use if the file or folder contains several.
@@ -91,7 +95,7 @@ def apply(
     from pipeline.inference.restore_file import default_output
     from pipeline.inference.restore_image import restore_image
 
-    given = {"noise_sigma": noise_sigma, "force": force or None}
+    given = {"noise_sigma": noise_sigma, "passes": passes, "force": force or None}
     changes = {name: value for name, value in given.items() if value is not None}
     inference = read_section(Infer, read_section(Infer, settings).model_copy(update=changes).model_dump_json())
     limit_memory(memory_mb)

@@ -194,6 +194,9 @@ class Infer(Section):
     force: bool = False
     """write results of the delivered method even if, degraded again, they differ from the low-resolution input by more
     than 35 % of the intensity range beyond the noise; by default, this is an error"""
+    passes: Literal[1, 2, 4, 8] | None = None
+    """forward passes per slice, over flips and transposes, whose results are averaged; at most 4 for networks that
+    enlarge columns alone; null uses those of the recipe (self_ensemble)"""
     background_tolerance: Fraction = 0.001
     """interpolate the background of heads where this changes the foreground by less than this fraction of the range;
     0 restores all of it with the network"""

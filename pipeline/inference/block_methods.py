@@ -180,7 +180,7 @@ class PlaneNetwork:
         network, factors = self.network, self.network.factors
         intensity = replace(image.intensity, offset=channel.offset, scale=channel.scale)
         engine = engine_for(network, settings)
-        augmentations = network.record.self_ensemble
+        augmentations = settings.passes or network.record.self_ensemble
         if settings.precision != FULL_PRECISION:
             self._log_precision_change(image, unit, intensity, channel, settings)
 

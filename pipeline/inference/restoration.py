@@ -121,7 +121,8 @@ def restore_uncorrected(
     sigma = noise_sigma(image, noise, settings)
     factors, axis = image.forward_model.factors, image.slice_axis
     background = _background_of(image, networks, settings)
-    options = (settings, sigma, networks[0].record.self_ensemble, background, image.stack_model)
+    passes = settings.passes or networks[0].record.self_ensemble
+    options = (settings, sigma, passes, background, image.stack_model)
     if with_tta_std:
         return Restored(*restore_with_tta_std(networks, image.data, factors, axis, *options), sigma)
     return Restored(restore_volume(networks[0], image.data, factors, axis, *options), None, sigma)

@@ -92,8 +92,8 @@ def restore_file(
         extraction: plane and foreground.
         settings: settings of the inference.
         device: auto, cpu or cuda.
-        uncertainty: whether the uncertainty map is written. By default it is, except for fast networks and for images
-            that are restored tile by tile.
+        uncertainty: whether the uncertainty map is written. By default it is, except for fast networks, for a given
+            number of passes, and for images that are restored tile by tile.
         calibration: uncertainty/calibration.json of the network's run; by default, the map is that of the intervals
             stored with the network, or else the TTA standard deviation.
         thickness_mm: slice thickness given by the user, in mm.
@@ -130,7 +130,7 @@ def restore_file(
             image = _thick_slices(normalised, settings, source.name)
         else:
             image = as_low_resolution(normalised, network.shape.factor, direction_of(network))
-    with_map = _writes_map(network, True if calibration and uncertainty is None else uncertainty)
+    with_map = _writes_map(network, settings.passes, True if calibration and uncertainty is None else uncertainty)
     count = image.stack.channel_count
     channels = [image.with_data(channel) for channel in split_channels(image.data, count)]
     restore = _restore_thick if any_ratio else _restore_channel
@@ -168,14 +168,20 @@ def restore_file(
     return found
 
 
-def _writes_map(network: Generator, uncertainty: bool | None) -> bool:
-    """Return whether the uncertainty map is written; by default it is, except for fast networks."""
+def _writes_map(network: Generator, passes: int | None, uncertainty: bool | None) -> bool:
+    """Return whether the uncertainty map is written.
+
+    By default it is, except for fast networks and if the number of passes was given.
+    """
     if uncertainty is not None:
         return uncertainty
-    if not network.is_fast:
-        passes = (MAX_AUGMENTATIONS, network.record.self_ensemble)
-        logger.info("forward passes per slice: %d with an uncertainty map, %d with --no-uncertainty", *passes)
-    return not network.is_fast
+    if network.is_fast or passes:
+        return False
+    logger.info(
+        "forward passes per slice: %d with an uncertainty map, %d with --no-uncertainty, 1 with --passes 1",
+        *(MAX_AUGMENTATIONS, network.record.self_ensemble),
+    )
+    return True
 
 
 def check_target(source: Path, output: Path) -> None:

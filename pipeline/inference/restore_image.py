@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.config.sections import Extract, Infer
 from pipeline.config.shipped import check_model
+from pipeline.errors import UserError
 from pipeline.formats import Part, format_of
 from pipeline.formats.tiled import is_large, outline_of
 from pipeline.inference.choice import choose_weights, weights_named
@@ -51,6 +52,8 @@ def restore_image(
     check_model(model, factor)
     weights = None if model is None else weights_named(model)
     if model is not None and weights is None:
+        if settings.passes:
+            raise UserError(f"--passes applies to networks; {model} is a baseline. Leave it out.")
         return restore_by_baseline(model, source, output, part, extraction, settings, factor, thickness_mm)
     original = None
     if weights is None:

@@ -253,6 +253,23 @@ def test_mistakes_name_what_there_is(zoo, tmp_path, capsys):
     assert not list(tmp_path.glob("*_sr*"))
 
 
+def test_the_number_of_passes_can_be_chosen(tmp_path, capsys):
+    path, found = scan(tmp_path / "scan.nii.gz"), {}
+    for recorded, options in ((4, ["--no-uncertainty"]), (4, ["--passes", "1"]), (1, ["--no-uncertainty"])):
+        network = tiny_generator(factor=2, blocks=2)
+        network.record = NetworkRecord(direction="in_plane", self_ensemble=recorded)
+        save_generator(tmp_path / "generator.safetensors", network)
+        output = tmp_path / f"{recorded}-{options[-1]}.nii.gz"
+        arguments = [str(path), "--model", str(tmp_path / "generator.safetensors"), "--output", str(output), *options]
+        assert main(["apply", *arguments, "--force"]) == 0
+        found[recorded, options[-1]] = load_nifti(output).get_fdata()
+    assert np.array_equal(found[4, "1"], found[1, "--no-uncertainty"])
+    assert not np.array_equal(found[4, "1"], found[4, "--no-uncertainty"])
+    assert not list(tmp_path.glob("*.uncertainty.*"))
+    message = mistake(capsys, path, "--model", "least_squares", "--factor", "2", "--passes", "1")
+    assert "--passes applies to networks; least_squares is a baseline" in message
+
+
 def test_a_baseline_enlarges_within_the_slices(tmp_path, capsys):
     path = scan(tmp_path / "scan.nii.gz")
     assert "--factor 2" in mistake(capsys, path, "--model", "least_squares")
