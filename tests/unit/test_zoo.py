@@ -257,7 +257,7 @@ def test_the_number_of_passes_can_be_chosen(tmp_path, capsys):
     path, found = scan(tmp_path / "scan.nii.gz"), {}
     for recorded, options in ((4, ["--no-uncertainty"]), (4, ["--passes", "1"]), (1, ["--no-uncertainty"])):
         network = tiny_generator(factor=2, blocks=2)
-        network.record = NetworkRecord(direction="in_plane", self_ensemble=recorded)
+        network.record = NetworkRecord.model_validate({"direction": "in_plane", "self_ensemble": recorded})
         save_generator(tmp_path / "generator.safetensors", network)
         output = tmp_path / f"{recorded}-{options[-1]}.nii.gz"
         arguments = [str(path), "--model", str(tmp_path / "generator.safetensors"), "--output", str(output), *options]
