@@ -1,6 +1,6 @@
 """Gain of networks and baselines against computing time, with the inference loop of Real-ESRGAN.
 
-    python -m benchmarks.gain_against_time results/persons-mri-x2-2-2 --networks mri-x2 mri-x2-fast --output FIGURE
+    python -m benchmarks.gain_against_time results/persons-mri-x2-2-2 --networks mri-x2 --output FIGURE
 
 Reads a run of benchmarks.shipped_networks: low-resolution volume, reference and tuned settings of the baselines. Each
 method restores the same slices as `brainsr apply` does, in turns, without reading and writing; networks in one pass,
@@ -96,7 +96,7 @@ def methods(
     for name in names:
         network = load_generator(checked_weights(name)).eval()
         for passes in sorted({1, network.record.self_ensemble}):
-            label = f"{name}, 1 pass" if passes == 1 else f"{name}, {passes} passes"
+            label = f"{name}, {passes} pass{'es' if passes > 1 else ''}"
             found[label] = partial(restored_by, network, passes, image, threads)
     return found
 

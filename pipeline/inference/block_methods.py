@@ -39,7 +39,7 @@ from pipeline.inference.error_map import UncertaintyKind
 from pipeline.inference.forward_pass import engine_for, log_precision_change
 from pipeline.inference.memory import device_of
 from pipeline.inference.neighbours import without_neighbours
-from pipeline.inference.restoration import restore_at
+from pipeline.inference.restoration import passes_of, restore_at
 from pipeline.inference.result_check import (
     Agreement,
     agreement_of,
@@ -180,7 +180,7 @@ class PlaneNetwork:
         network, factors = self.network, self.network.factors
         intensity = replace(image.intensity, offset=channel.offset, scale=channel.scale)
         engine = engine_for(network, settings)
-        augmentations = settings.passes or network.record.self_ensemble
+        augmentations = passes_of(network, settings)
         if settings.precision != FULL_PRECISION:
             self._log_precision_change(image, unit, intensity, channel, settings)
 

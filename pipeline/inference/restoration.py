@@ -77,6 +77,11 @@ def restore_measured(
     return restore_at(sigma, networks, image, settings, with_tta_std=with_tta_std)
 
 
+def passes_of(network: Generator, settings: Infer) -> int:
+    """Return the number of forward passes per slice: that of the settings, or else that of the network."""
+    return settings.passes or network.record.self_ensemble
+
+
 def consistency_weight(network: Generator, sigma: float, settings: Infer) -> float:
     """Return the data-consistency weight of a network for a noise level."""
     return weight_at(sigma, network.record.consistency_weights) if settings.data_consistency else 0.0
@@ -121,8 +126,7 @@ def restore_uncorrected(
     sigma = noise_sigma(image, noise, settings)
     factors, axis = image.forward_model.factors, image.slice_axis
     background = _background_of(image, networks, settings)
-    passes = settings.passes or networks[0].record.self_ensemble
-    options = (settings, sigma, passes, background, image.stack_model)
+    options = (settings, sigma, passes_of(networks[0], settings), background, image.stack_model)
     if with_tta_std:
         return Restored(*restore_with_tta_std(networks, image.data, factors, axis, *options), sigma)
     return Restored(restore_volume(networks[0], image.data, factors, axis, *options), None, sigma)
